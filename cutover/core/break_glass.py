@@ -1,0 +1,51 @@
+"""
+The break-glass file: sides that operators set without the store, obeyed above every dial and visit.
+
+    pay = "old"
+    "*" = "old"
+"""
+
+import tomllib
+from collections.abc import Mapping
+
+from cutover.core.backend import Backend
+from cutover.core.migration import Migration, frozen_mapping
+from cutover.errors import ConfigurationError
+
+__all__ = ["EVERY_FLOW", "broken_glass", "parse_break_glass"]
+
+EVERY_FLOW = "*"
+
+
+def parse_break_glass(text: str | bytes, source: str) -> Mapping[str, Backend]:
+    """
+    Read the lines of a break-glass file.
+
+    Raises:
+        ConfigurationError: If the file is no TOML, or a line is not a flow or "*" with "old" or "new".
+    """
+    try:
+        lines = tomllib.loads(text.decode() if isinstance(text, bytes) else text)
+    except ValueError as error:
+        raise ConfigurationError(f"{source} is not TOML: {error}") from error
+    for name, side in lines.items():
+        if side not in ("old", "new"):
+            raise ConfigurationError(f'{source}: {name} is {side!r}; allowed: "old" or "new"')
+    return frozen_mapping({name: Backend(side) for name, side in lines.items()})
+
+
+def broken_glass(lines: Mapping[str, Backend], definition: Migration | None, flow: str) -> Backend | None:
+    """
+    Give the side that the file sets for a flow, or None.
+
+    A flow's own line goes before "*". In a `together` journey the lines of all its flows count, and OLD wins.
+    """
+    if not lines:
+        return None
+    together: tuple[str, ...] = (flow,)
+    if definition is not None and flow in definition.flows:
+        together = definition.together_with(flow)
+    sides = {lines.get(member, lines.get(EVERY_FLOW)) for member in together}
+    if Backend.OLD in sides:
+        return Backend.OLD
+    return Backend.NEW if Backend.NEW in sides else None

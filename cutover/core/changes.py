@@ -1,0 +1,334 @@
+"""
+What operators may do: each verb turns a snapshot into a proposal, the state that would hold after it.
+
+A proposal is sealed into a change by the ledger. Nothing here writes, asks or reads a clock.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from cutover.core.backend import Backend
+from cutover.core.bucketing import PARTS, digest_of, key_bytes, position_of
+from cutover.core.migration import Migration
+from cutover.core.moves import Move, moves
+from cutover.core.percent import format_percent
+from cutover.core.snapshot import Eviction, Override, Snapshot
+from cutover.errors import ConfigurationError, Refused
+
+__all__ = [
+    "FIRST_EPOCH",
+    "Proposal",
+    "adopt",
+    "apply",
+    "flows_of",
+    "freeze",
+    "override",
+    "rollback",
+    "set_dial",
+    "set_work",
+    "unfreeze",
+]
+
+FIRST_EPOCH = 1
+
+
+@attrs.frozen(kw_only=True)
+class Proposal:
+    """
+    A change that was asked for and is allowed, not yet sealed.
+
+    Attributes:
+        arguments: What was asked, as the ledger will show it.
+        before: The snapshot that it was computed from; None for the first apply.
+        after: The state that would hold; its head is still that of `before`, apart from the epoch.
+        notes: What the operator should know, such as cohorts that stay behind.
+        is_empty: Nothing would change, and nothing need be written.
+    """
+
+    verb: str
+    arguments: Mapping[str, Any]
+    before: Snapshot | None
+    after: Snapshot
+    notes: tuple[str, ...] = ()
+    is_empty: bool = False
+
+    @property
+    def moves(self) -> tuple[Move, ...]:
+        """
+        Whom the change would move.
+        """
+        return moves(self.before, self.after)
+
+
+def apply(snapshot: Snapshot | None, definition: Migration, first: Snapshot) -> Proposal:
+    """
+    Store a definition; dials are kept, those of new flows and work items begin at 0.
+
+    Args:
+        snapshot: What holds, or None where the migration is new.
+        first: An empty snapshot of the definition, which a new migration begins with.
+
+    Raises:
+        Refused: If the name, salt or scheme differ from those of the first apply.
+    """
+    arguments = {"definition": definition.document()}
+    if snapshot is None:
+        return Proposal(verb="apply", arguments=arguments, before=None, after=first)
+    for field in ("name", "salt", "scheme"):
+        was, now = getattr(snapshot.definition, field), getattr(definition, field)
+        if was != now:
+            raise Refused(f"{field} is {now!r}, and the first apply fixed it as {was!r}: changing it would move users")
+    after = attrs.evolve(
+        snapshot,
+        definition=definition,
+        dials={flow: snapshot.dials.get(flow, 0) for flow in definition.flows},
+        cohort_dials={
+            flow: {c: parts for c, parts in dials.items() if c in definition.cohorts}
+            for flow, dials in snapshot.cohort_dials.items()
+            if flow in definition.flows
+        },
+        overrides=_only(snapshot.overrides, definition.flows),
+        work={item: snapshot.work.get(item, 0) for item in definition.work},
+        evictions=_only(snapshot.evictions, definition.flows),
+    )
+    same = after.state() == snapshot.state()
+    return _allowed("apply", arguments, snapshot, after, is_empty=same)
+
+
+def set_dial(
+    snapshot: Snapshot,
+    target: str,
+    parts: int | None,
+    *,
+    cohort: str | None = None,
+    evict: bool = False,
+    all_cohorts: bool = False,
+) -> Proposal:
+    """
+    Set the dial of a flow, or of every flow of a journey; for one cohort, if named.
+
+    Args:
+        parts: 0 to 100,000; None lets a cohort inherit the flow's dial again.
+        evict: End the visits on NEW; only with a lowered dial.
+        all_cohorts: Let every cohort inherit, so that none stays behind.
+
+    Raises:
+        ConfigurationError: If the target or the cohort is unknown, or the arguments contradict each other.
+        Refused: If the migration is frozen and some key would go to NEW, or *evict* comes with a dial that is not
+            lowered.
+    """
+    flows = flows_of(snapshot.definition, target)
+    _check_cohort(snapshot.definition, cohort)
+    if parts is None and cohort is None:
+        raise ConfigurationError("inherit is for a cohort: name one")
+    if all_cohorts and cohort is not None:
+        raise ConfigurationError("all cohorts and one cohort cannot both be meant")
+    dials = dict(snapshot.dials)
+    cohort_dials = {flow: dict(own) for flow, own in snapshot.cohort_dials.items()}
+    for flow in flows:
+        if cohort is None:
+            dials[flow] = PARTS if parts is None else parts
+        elif parts is None:
+            cohort_dials.get(flow, {}).pop(cohort, None)
+        else:
+            cohort_dials.setdefault(flow, {})[cohort] = parts
+        if all_cohorts:
+            cohort_dials.pop(flow, None)
+    after = attrs.evolve(snapshot, dials=dials, cohort_dials=_non_empty(cohort_dials))
+    if evict:
+        _check_lowered(snapshot, after, flows, cohort)
+        after = _evicted(after, flows)
+    arguments: dict[str, Any] = {"target": target, "parts": parts, "cohort": cohort}
+    arguments |= {"evict": evict, "all_cohorts": all_cohorts}
+    notes = (*_held_notes(after, flows), *_behind_notes(after, flows, cohort))
+    return _allowed("set", arguments, snapshot, after, notes=notes)
+
+
+def rollback(snapshot: Snapshot, target: str | None) -> Proposal:
+    """
+    Send a flow back to OLD in one change, with all that must go together with it; None means every flow.
+
+    Its dial and its cohorts' dials go to 0, its NEW overrides are taken off, its visits on NEW are ended. Never
+    refused, also while frozen.
+
+    Raises:
+        ConfigurationError: If the target is unknown.
+    """
+    definition = snapshot.definition
+    asked = tuple(definition.flows) if target is None else flows_of(definition, target)
+    flows = dict.fromkeys(member for flow in asked for member in definition.together_with(flow))
+    after = attrs.evolve(
+        snapshot,
+        dials={**snapshot.dials, **dict.fromkeys(flows, 0)},
+        cohort_dials={
+            flow: dict.fromkeys(dials, 0) if flow in flows else dials for flow, dials in snapshot.cohort_dials.items()
+        },
+        overrides=_non_empty(
+            {
+                flow: {d: o for d, o in own.items() if o.backend is Backend.OLD or flow not in flows}
+                for flow, own in snapshot.overrides.items()
+            }
+        ),
+    )
+    arguments = {"target": target, "flows": list(flows)}
+    return Proposal(verb="rollback", arguments=arguments, before=snapshot, after=_evicted(after, flows))
+
+
+def freeze(snapshot: Snapshot) -> Proposal:
+    """
+    Refuse from now on every change after which some key could be NEW that was not.
+    """
+    after = attrs.evolve(snapshot, frozen=True)
+    return Proposal(verb="freeze", arguments={}, before=snapshot, after=after)
+
+
+def unfreeze(snapshot: Snapshot) -> Proposal:
+    """
+    Allow changes towards NEW again.
+    """
+    after = attrs.evolve(snapshot, frozen=False)
+    return Proposal(verb="unfreeze", arguments={}, before=snapshot, after=after)
+
+
+def override(snapshot: Snapshot, target: str, key: object, side: Backend | None, *, secret: bytes) -> Proposal:
+    """
+    Put one key on one side by name, or take that back; holds for all flows that go together.
+
+    Neither the arguments nor the effects hold the key: its position and a keyed digest stand for it.
+
+    Raises:
+        ConfigurationError: If the target is unknown, or the key is one that is never bucketed.
+        Refused: If the migration is frozen and the key would go to NEW.
+    """
+    definition = snapshot.definition
+    asked = flows_of(definition, target)
+    data = key_bytes(key)
+    if data is None:
+        raise ConfigurationError("the key is empty; allowed: a key that the application routes with")
+    position, digest = position_of(definition.salt.encode(), data), digest_of(secret, data)
+    overrides = {flow: dict(own) for flow, own in snapshot.overrides.items()}
+    for flow in dict.fromkeys(m for name in asked for m in definition.together_with(name)):
+        own = overrides.setdefault(flow, {})
+        own.pop(digest, None)
+        if side is not None:
+            own[digest] = Override(position, side)
+    after = attrs.evolve(snapshot, overrides=_non_empty(overrides))
+    arguments = {
+        "target": target,
+        "side": None if side is None else side.value,
+        "position": position,
+        "digest": digest,
+    }
+    return _allowed("override", arguments, snapshot, after)
+
+
+def set_work(snapshot: Snapshot, item: str, parts: int) -> Proposal:
+    """
+    Say how far a work item has come.
+
+    Raises:
+        ConfigurationError: If there is no such work item.
+    """
+    if item not in snapshot.definition.work:
+        known = ", ".join(snapshot.definition.work) or "none is defined"
+        raise ConfigurationError(f"there is no work item {item!r}; allowed: {known}")
+    after = attrs.evolve(snapshot, work={**snapshot.work, item: parts})
+    return Proposal(verb="work", arguments={"item": item, "parts": parts}, before=snapshot, after=after)
+
+
+def adopt(snapshot: Snapshot, seen: Iterable[int] = ()) -> Proposal:
+    """
+    Declare this history the surviving one: routers that ran another one follow it.
+
+    Args:
+        seen: The epochs that routers were seen to run.
+    """
+    epoch = max(snapshot.epoch, *seen) + 1 if seen else snapshot.epoch + 1
+    head = attrs.evolve(snapshot.head, epoch=epoch)
+    after = _evicted(attrs.evolve(snapshot, head=head), snapshot.definition.flows)
+    return Proposal(verb="adopt", arguments={"epoch": epoch}, before=snapshot, after=after)
+
+
+def flows_of(definition: Migration, target: str) -> tuple[str, ...]:
+    """
+    Give the flows that a flow's or a journey's name stands for.
+
+    Raises:
+        ConfigurationError: If neither has the name.
+    """
+    if target in definition.flows:
+        return (target,)
+    if target in definition.journeys:
+        return definition.journeys[target].flows
+    known = ", ".join((*definition.flows, *definition.journeys))
+    raise ConfigurationError(f"there is no flow or journey {target!r}; allowed: {known}")
+
+
+def _allowed(
+    verb: str,
+    arguments: Mapping[str, Any],
+    before: Snapshot,
+    after: Snapshot,
+    *,
+    notes: tuple[str, ...] = (),
+    is_empty: bool = False,
+) -> Proposal:
+    if before.frozen:
+        towards_new = [str(move) for move in moves(before, after) if move.to_new]
+        if towards_new:
+            raise Refused(
+                f"the migration is frozen, and {verb} would bring keys to NEW; unfreeze first",
+                details=towards_new,
+            )
+    arguments = {name: value for name, value in arguments.items() if value is not None}
+    return Proposal(verb=verb, arguments=arguments, before=before, after=after, notes=notes, is_empty=is_empty)
+
+
+def _check_cohort(definition: Migration, cohort: str | None) -> None:
+    if cohort is not None and cohort not in definition.cohorts:
+        known = ", ".join(definition.cohorts) or "none is defined"
+        raise ConfigurationError(f"there is no cohort {cohort!r}; allowed: {known}")
+
+
+def _check_lowered(before: Snapshot, after: Snapshot, flows: Iterable[str], cohort: str | None) -> None:
+    for flow in flows:
+        was, now = before.own_parts(flow, cohort), after.own_parts(flow, cohort)
+        if now >= was:
+            raise Refused(
+                f"evict is for a lowered dial, and {flow} would go from {format_percent(was)} to {format_percent(now)}"
+            )
+
+
+def _evicted(after: Snapshot, flows: Iterable[str]) -> Snapshot:
+    together = dict.fromkeys(m for f in flows for m in after.definition.together_with(f))
+    mark = Eviction(after.epoch, after.version + 1)
+    return attrs.evolve(after, evictions={**after.evictions, **dict.fromkeys(together, mark)})
+
+
+def _held_notes(after: Snapshot, flows: Iterable[str]) -> tuple[str, ...]:
+    return tuple(
+        f"{flow} is held to {format_percent(after.effective_parts(flow))} by {holder}"
+        for flow in flows
+        if (holder := after.held_by(flow)) is not None
+    )
+
+
+def _behind_notes(after: Snapshot, flows: Iterable[str], cohort: str | None) -> tuple[str, ...]:
+    if cohort is not None:
+        return ()
+    return tuple(
+        f"cohort {name} stays at {format_percent(parts)} in {flow}"
+        for flow in flows
+        for name, parts in after.cohort_dials.get(flow, {}).items()
+        if parts < after.dials[flow]
+    )
+
+
+def _only(items: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in items.items() if name in names}
+
+
+def _non_empty(items: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in items.items() if value}

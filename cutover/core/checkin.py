@@ -1,0 +1,224 @@
+"""
+What a router process tells the store about itself every few seconds, and what the store makes of it.
+
+Counts travel as cumulative totals of whole UTC minutes: sending a minute again, late or out of order does no harm,
+because for each instance and minute the check-in with the highest sequence holds.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, NamedTuple, Self
+
+import attrs
+
+from cutover.core.canonical import decode, encode
+from cutover.core.instants import format_instant, parse_instant
+from cutover.core.migration import frozen_mapping
+from cutover.core.snapshot import SCHEMA, Head, check_schema
+from cutover.errors import Corrupt
+
+__all__ = [
+    "FOLD_AFTER",
+    "LEASE",
+    "CheckIn",
+    "Counted",
+    "Fleet",
+    "InstanceState",
+    "Kind",
+    "Totals",
+    "add",
+    "minute_of",
+]
+
+FOLD_AFTER: Final = timedelta(minutes=15)  # then minutes are folded into hours, and later ones refused
+LEASE: Final = timedelta(seconds=15)  # an instance that is silent for longer is lost
+
+
+class Kind(StrEnum):
+    """
+    What is counted.
+    """
+
+    REQUESTS = "requests"  # decisions; the detail is the reason
+    SYNTHETIC = "synthetic"  # decisions for load tests, probes and bots; no detail
+    CALLS = "calls"  # calls to a back end; the detail is the outcome
+
+
+class Counted(NamedTuple):
+    """
+    What one number counts.
+    """
+
+    kind: Kind
+    flow: str
+    backend: str
+    detail: str
+
+
+Totals = Mapping[Counted, int]
+
+
+class InstanceState(StrEnum):
+    """
+    How an instance stands to the store; a closed set, used as a metric label.
+    """
+
+    CURRENT = "current"  # the last change is on the chain that it runs
+    BEHIND = "behind"  # it runs an older version, or none yet
+    REGRESSED = "regressed"  # it runs a version that the store does not have
+    LOST = "lost"  # it has not checked in for longer than the lease
+
+
+@attrs.frozen(kw_only=True)
+class CheckIn:
+    """
+    One report of one router process.
+
+    Attributes:
+        instance: 128 random bits as hex, drawn anew after a fork.
+        sequence: 1, 2, 3 ... for one instance.
+        at: When it was made, by the instance's clock; aware, UTC.
+        library: The version of this library.
+        majors: The schema majors that the instance reads.
+        head: What it runs; None if it runs nothing yet.
+        regressed: It keeps a version that the store does not have.
+        break_glass: The flows that its break-glass file sets, "*" for every one.
+        closing: Its last report.
+        minutes: Cumulative totals by UTC minute, counted from the epoch; all that is not yet acknowledged.
+        since_version: Totals since it began to run this head.
+    """
+
+    instance: str
+    sequence: int
+    at: datetime
+    host: str
+    pid: int
+    started: datetime
+    library: str
+    majors: tuple[int, ...] = (1,)
+    head: Head | None = None
+    regressed: bool = False
+    break_glass: tuple[str, ...] = ()
+    closing: bool = False
+    minutes: Mapping[int, Totals] = attrs.field(factory=dict, converter=frozen_mapping)
+    since_version: Totals = attrs.field(factory=dict, converter=frozen_mapping)
+
+    def encode(self) -> str:
+        """
+        Write the check-in as canonical JSON.
+        """
+        document = {
+            "schema": SCHEMA,
+            "instance": self.instance,
+            "sequence": self.sequence,
+            "at": format_instant(self.at),
+            "host": self.host,
+            "pid": self.pid,
+            "started": format_instant(self.started),
+            "library": self.library,
+            "majors": list(self.majors),
+            "head": None if self.head is None else attrs.asdict(self.head),
+            "regressed": self.regressed,
+            "break_glass": list(self.break_glass),
+            "closing": self.closing,
+            "minutes": {str(minute): totals_document(t) for minute, t in self.minutes.items()},
+            "since_version": totals_document(self.since_version),
+        }
+        return encode(document)
+
+    @classmethod
+    def decode(cls, text: str | bytes) -> Self:
+        """
+        Read a check-in back.
+
+        Raises:
+            Corrupt: If it is no check-in, or of an unknown major.
+        """
+        document = decode(text, "the check-in")
+        check_schema(document, "the check-in")
+        try:
+            return cls(
+                instance=str(document["instance"]),
+                sequence=int(document["sequence"]),
+                at=parse_instant(document["at"]),
+                host=str(document["host"]),
+                pid=int(document["pid"]),
+                started=parse_instant(document["started"]),
+                library=str(document["library"]),
+                majors=tuple(document["majors"]),
+                head=None if document["head"] is None else Head(**document["head"]),
+                regressed=bool(document["regressed"]),
+                break_glass=tuple(document["break_glass"]),
+                closing=bool(document["closing"]),
+                minutes={int(m): read_totals(t) for m, t in document["minutes"].items()},
+                since_version=read_totals(document["since_version"]),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Corrupt(f"the check-in is not valid: {error!r}") from error
+
+
+@attrs.frozen(kw_only=True)
+class Fleet:
+    """
+    All that a store knows of the processes of one migration.
+
+    Attributes:
+        instances: The last check-in of each instance that has not closed; their `minutes` are empty.
+        minutes: Totals of all instances by UTC minute, closed ones included, that are not folded yet.
+        hours: Totals by UTC hour, counted from the epoch, folded from minutes.
+    """
+
+    instances: tuple[CheckIn, ...] = ()
+    minutes: Mapping[int, Totals] = attrs.field(factory=dict, converter=frozen_mapping)
+    hours: Mapping[int, Totals] = attrs.field(factory=dict, converter=frozen_mapping)
+
+    def totals(self) -> Totals:
+        """
+        Give all that was ever counted.
+        """
+        return add((*self.hours.values(), *self.minutes.values()))
+
+
+def minute_of(instant: datetime) -> int:
+    """
+    Number the UTC minute that an instant lies in, from the epoch.
+    """
+    return int(instant.timestamp() // 60)
+
+
+def add(many: Iterable[Totals]) -> dict[Counted, int]:
+    """
+    Add totals up.
+    """
+    result: dict[Counted, int] = {}
+    for totals in many:
+        for counted, number in totals.items():
+            result[counted] = result.get(counted, 0) + number
+    return result
+
+
+def totals_document(totals: Totals) -> dict[str, Any]:
+    """
+    Nest totals by kind, flow, backend and detail, for JSON.
+    """
+    document: dict[str, Any] = {}
+    for (kind, flow, backend, detail), number in totals.items():
+        by_flow = document.setdefault(kind.value, {})
+        by_flow.setdefault(flow, {}).setdefault(backend, {})[detail] = number
+    return document
+
+
+def read_totals(document: Mapping[str, Any]) -> dict[Counted, int]:
+    """
+    Read what `totals_document` wrote; kinds that this version does not know are ignored.
+    """
+    kinds = {kind.value: kind for kind in Kind}
+    return {
+        Counted(kinds[kind], flow, backend, detail): int(number)
+        for kind, flows in document.items()
+        if kind in kinds
+        for flow, backends in flows.items()
+        for backend, details in backends.items()
+        for detail, number in details.items()
+    }

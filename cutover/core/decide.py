@@ -1,0 +1,82 @@
+"""
+The rule, to be read: where one request goes and why. The router's compiled path is tested against it.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from cutover.core.backend import UNSET, Backend, Decision, Reason, Unset, side_of
+from cutover.core.break_glass import broken_glass
+from cutover.core.bucketing import PARTS, digest_of, key_bytes, position_of
+from cutover.core.snapshot import Snapshot
+
+__all__ = ["decide"]
+
+NO_LINES: Final[Mapping[str, Backend]] = {}
+
+
+def decide(
+    snapshot: Snapshot | None,
+    flow: str,
+    key: object,
+    *,
+    cohort: str | None = None,
+    home: object | Unset = UNSET,
+    break_glass: Mapping[str, Backend] = NO_LINES,
+    secret: bytes | None = None,
+) -> Decision:
+    """
+    Decide where a request goes; the first rule that applies wins.
+
+    Args:
+        snapshot: What holds, or None where nothing was ever read.
+        key: Of any type; see `key_bytes`.
+        cohort: The key's cohort; one without a dial of its own counts as none.
+        home: Where the thing already lives, if it does.
+        break_glass: The lines of the operators' file.
+        secret: What overrides are looked up with; without it they are ignored.
+
+    Source: `docs/explanation/order-of-rules.md`.
+    """
+    known = snapshot is not None and flow in snapshot.definition.flows
+    data = key_bytes(key)
+    position = None
+    if snapshot is not None and data is not None:
+        position = position_of(snapshot.definition.salt.encode(), data)
+
+    def because(reason: Reason, backend: Backend) -> Decision:
+        version = 0 if snapshot is None else snapshot.version
+        return Decision(flow, backend, reason, version, position)
+
+    if home is not UNSET:
+        side = side_of(home, _names(snapshot))
+        if side is None:
+            return because(Reason.HOME_UNKNOWN, Backend.OLD)
+        return because(Reason.HOME, side)
+
+    definition = None if snapshot is None else snapshot.definition
+    forced = broken_glass(break_glass, definition, flow)
+    if forced is not None:
+        return because(Reason.BREAK_GLASS, forced)
+
+    if snapshot is None or not known:
+        return because(Reason.DEFAULT, Backend.OLD)
+
+    if secret is not None and data is not None and position is not None:
+        override = snapshot.effective_overrides(flow).get(digest_of(secret, data))
+        if override is not None and override.position == position:
+            return because(Reason.OVERRIDE, override.backend)
+
+    cohort = cohort if isinstance(cohort, str) else None
+    by_cohort = snapshot.has_cohort_dial(flow, cohort)
+    parts = snapshot.effective_parts(flow, cohort)
+    if position is None and 0 < parts < PARTS:
+        return because(Reason.NO_KEY, Backend.OLD)
+    is_new = parts == PARTS or (position is not None and position < parts)
+    return because(Reason.COHORT if by_cohort else Reason.PERCENT, Backend.NEW if is_new else Backend.OLD)
+
+
+def _names(snapshot: Snapshot | None) -> dict[object, Backend]:
+    sides = {None: "old", "old": "old", "new": "new"}
+    names = sides if snapshot is None else snapshot.definition.sides()
+    return {name: Backend(side) for name, side in names.items()}

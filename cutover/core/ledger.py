@@ -1,0 +1,286 @@
+"""
+The ledger: changes that hold what was asked, what came of it, and the hash of the change before.
+
+A change's `hash` is the hex SHA-256 of its canonical JSON without `hash`; the first has 64 zeros before it. A chain
+shows any edit, deletion, swap or inner cut; a cut tail or a full rewrite shows only beside a head that was kept
+elsewhere, which is what `expect` is for.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Self
+
+import attrs
+
+from cutover.core.canonical import decode, encode
+from cutover.core.changes import Proposal
+from cutover.core.instants import format_instant, parse_instant
+from cutover.core.merge import difference, merge
+from cutover.core.migration import frozen_mapping
+from cutover.core.snapshot import NO_HASH, SCHEMA, Head, Snapshot, check_schema
+from cutover.errors import ConfigurationError, Corrupt
+
+__all__ = ["Change", "Expectation", "Problem", "Verification", "seal", "verify"]
+
+SHORTEST_PREFIX = 4
+
+
+@attrs.frozen(kw_only=True)
+class Change:
+    """
+    One edit by an operator or controller.
+
+    Attributes:
+        version: 1, 2, 3 ... in one migration.
+        at: When it was made; aware, UTC.
+        ticket: Where it was asked for; empty if nowhere.
+        verb: What was done.
+        arguments: What was asked.
+        effects: The absolute new values, as a JSON Merge Patch of the state.
+        previous: The hash of the change before.
+        hash: The hash of this one.
+    """
+
+    migration: str
+    version: int
+    at: datetime
+    actor: str
+    reason: str
+    ticket: str
+    verb: str
+    arguments: Mapping[str, Any] = attrs.field(converter=frozen_mapping)
+    effects: Mapping[str, Any] = attrs.field(converter=frozen_mapping)
+    previous: str
+    hash: str
+    schema: str = SCHEMA
+
+    def document(self) -> dict[str, Any]:
+        """
+        Give the change as one JSON object.
+        """
+        return {
+            **attrs.asdict(self, recurse=False),
+            "at": format_instant(self.at),
+            "arguments": dict(self.arguments),
+            "effects": dict(self.effects),
+        }
+
+    def encode(self) -> str:
+        """
+        Write the change as canonical JSON: the bytes that are stored, exported and hashed.
+        """
+        return encode(self.document())
+
+    @classmethod
+    def decode(cls, text: str | bytes) -> Self:
+        """
+        Read a change back; fields that this version does not know are ignored.
+
+        Raises:
+            Corrupt: If it is no change, or of an unknown major.
+        """
+        document = decode(text, "the change")
+        check_schema(document, "the change")
+        try:
+            fields = {field.name: document[field.name] for field in attrs.fields(cls)}
+            change = cls(**{**fields, "at": parse_instant(fields["at"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise Corrupt(f"the change is not valid: {error!r}") from error
+        return change
+
+
+def seal(proposal: Proposal, *, at: datetime, actor: str, reason: str, ticket: str = "") -> tuple[Change, Snapshot]:
+    """
+    Make the next change of the chain from a proposal, and the snapshot that holds after it.
+    """
+    before = proposal.before
+    effects = difference({} if before is None else before.state(), proposal.after.state())
+    change = Change(
+        migration=proposal.after.migration,
+        version=1 if before is None else before.version + 1,
+        at=at,
+        actor=actor,
+        reason=reason,
+        ticket=ticket,
+        verb=proposal.verb,
+        arguments=proposal.arguments,
+        effects=effects,
+        previous=NO_HASH if before is None else before.head.hash,
+        hash="",
+    )
+    change = attrs.evolve(change, hash=_hash(change.document()))
+    head = Head(proposal.after.epoch, change.version, change.hash)
+    return change, attrs.evolve(proposal.after, head=head, at=at)
+
+
+@attrs.frozen
+class Expectation:
+    """
+    A head that was written down elsewhere: ``41:9f3c...``, or a version alone.
+    """
+
+    version: int
+    hash: str = ""
+
+    @classmethod
+    def parse(cls, value: "str | int | Expectation") -> Self:
+        """
+        Read ``VERSION`` or ``VERSION:HEAD``; a head may be cut to its first characters, no fewer than 4.
+
+        Raises:
+            ConfigurationError: If it has another form.
+        """
+        if isinstance(value, cls):
+            return value
+        version, _, start = str(value).partition(":")
+        start = start.removesuffix("...").removesuffix("…").lower()
+        if not version.isascii() or not version.isdecimal() or isinstance(value, bool):
+            raise ConfigurationError(f"expect is {value!r}; allowed: VERSION or VERSION:HEAD")
+        hexadecimal = all(c in "0123456789abcdef" for c in start)
+        if start and (not hexadecimal or not SHORTEST_PREFIX <= len(start) <= len(NO_HASH)):
+            raise ConfigurationError(
+                f"expect is {value!r}; allowed: a head of {SHORTEST_PREFIX} to {len(NO_HASH)} hex digits"
+            )
+        return cls(int(version), start)
+
+    def holds_for(self, version: int, hash_: str) -> bool:
+        """
+        Tell whether a change is the expected one.
+        """
+        return version == self.version and hash_.startswith(self.hash)
+
+    def __str__(self) -> str:
+        return f"{self.version}:{self.hash}" if self.hash else str(self.version)
+
+
+@attrs.frozen(kw_only=True)
+class Problem:
+    """
+    One thing that is wrong with a ledger.
+
+    Attributes:
+        code: altered, gap, broken_link, unreadable, foreign, snapshot_differs, expected_missing or
+            expected_differs.
+        version: Where, counted from 1.
+    """
+
+    code: str
+    version: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.code}@{self.version}: {self.text}"
+
+
+@attrs.frozen(kw_only=True)
+class Verification:
+    """
+    What `verify` found.
+
+    Attributes:
+        ok: Nothing is wrong.
+        versions: How many changes were read.
+        head: The last change as ``version:hash``; what to write down elsewhere.
+        problems: What is wrong, in the order of the versions.
+    """
+
+    ok: bool
+    versions: int
+    head: str
+    problems: tuple[Problem, ...]
+
+
+def verify(
+    changes: Iterable[str],
+    snapshot: Snapshot | None = None,
+    *,
+    expect: Expectation | None = None,
+) -> Verification:
+    """
+    Check a whole ledger: every hash, every link, and that all effects merge to the snapshot.
+
+    Args:
+        changes: The changes as they were stored, oldest first.
+        snapshot: What the store says holds, if that is to be compared.
+        expect: A change that must be on the chain.
+    """
+    problems: list[Problem] = []
+    state: dict[str, Any] = {}
+    previous, version, migration, found = NO_HASH, 0, None, None
+    for version, text in enumerate(changes, start=1):
+        try:
+            document = decode(text, "the change")
+            change = Change.decode(text)
+        except Corrupt as error:
+            problems.append(Problem(code="unreadable", version=version, text=str(error)))
+            continue
+        migration = migration or change.migration
+        problems += _problems_of(change, document, text, version, previous, migration)
+        state = merge(state, change.effects)
+        previous = change.hash
+        if expect is not None and change.version == expect.version:
+            found = change.hash
+    problems += _expectation_problems(expect, found, version)
+    if snapshot is not None:
+        problems += _snapshot_problems(snapshot, state, version, previous)
+    return Verification(ok=not problems, versions=version, head=f"{version}:{previous}", problems=tuple(problems))
+
+
+def _hash(document: Mapping[str, Any]) -> str:
+    unsigned = {name: value for name, value in document.items() if name != "hash"}
+    return hashlib.sha256(encode(unsigned).encode()).hexdigest()
+
+
+def _problems_of(
+    change: Change,
+    document: Mapping[str, Any],
+    text: str,
+    version: int,
+    previous: str,
+    migration: str,
+) -> Iterable[Problem]:
+    if change.migration != migration:
+        yield Problem(code="foreign", version=version, text=f"belongs to {change.migration!r}")
+    if change.version != version:
+        yield Problem(code="gap", version=version, text=f"the change says that it is version {change.version}")
+    if encode(document) != text or _hash(document) != change.hash:
+        yield Problem(code="altered", version=version, text="the change does not have the hash that it names")
+    if change.previous != previous:
+        yield Problem(
+            code="broken_link",
+            version=version,
+            text=f"follows {change.previous[:12]}, and {previous[:12]} stands before it",
+        )
+
+
+def _expectation_problems(expect: Expectation | None, found: str | None, versions: int) -> Iterable[Problem]:
+    if expect is None:
+        return
+    if found is None:
+        yield Problem(
+            code="expected_missing",
+            version=expect.version,
+            text=f"{expect} is not on the chain, which has {versions} versions: the tail was cut",
+        )
+    elif not expect.holds_for(expect.version, found):
+        yield Problem(
+            code="expected_differs",
+            version=expect.version,
+            text=f"{expect} was expected, the chain has {found}: it was rewritten",
+        )
+
+
+def _snapshot_problems(snapshot: Snapshot, state: Mapping[str, Any], version: int, previous: str) -> Iterable[Problem]:
+    if (snapshot.version, snapshot.head.hash) != (version, previous):
+        yield Problem(
+            code="snapshot_differs",
+            version=version,
+            text=f"the snapshot is at {snapshot.head}, the last change is {version}:{previous[:12]}",
+        )
+    if snapshot.state() != state:
+        yield Problem(
+            code="snapshot_differs",
+            version=version,
+            text="the effects of all changes do not merge to the snapshot",
+        )

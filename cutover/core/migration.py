@@ -1,0 +1,364 @@
+"""
+The definition of one migration: its flows, journeys, work items, cohorts and dates.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from os import PathLike
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Protocol, Self, TypeVar
+from zoneinfo import ZoneInfo
+
+import attrs
+
+from cutover.core.bucketing import SCHEME
+from cutover.errors import ConfigurationError, Corrupt
+
+__all__ = [
+    "NAME",
+    "Cohort",
+    "Flow",
+    "Journey",
+    "Migration",
+    "WorkItem",
+    "Wrong",
+    "frozen_mapping",
+]
+
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+NAME_RULE: Final = "1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
+LARGEST_WEIGHT: Final = 1_000_000_000
+LONGEST_VISIT: Final = timedelta(days=365)
+
+
+class Wrong(ValueError):
+    """
+    One rule of the definition that does not hold.
+
+    Attributes:
+        path: The key that is wrong, such as ``("flows", "pay", "weight")``.
+        problem: What it is.
+        allowed: What it may be.
+    """
+
+    def __init__(self, path: tuple[str, ...], problem: str, allowed: str) -> None:
+        super().__init__(f"{'.'.join(path)} {problem}; allowed: {allowed}")
+        self.path = path
+        self.problem = problem
+        self.allowed = allowed
+
+
+def frozen_mapping(items: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """
+    Copy a mapping into one that cannot change.
+    """
+    return MappingProxyType(dict(items))
+
+
+def _check_name(path: tuple[str, ...], name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise Wrong(path, f"is named {name!r}", NAME_RULE)
+
+
+def _check_weight(path: tuple[str, ...], weight: Decimal) -> None:
+    exponent = weight.as_tuple().exponent
+    fine = isinstance(exponent, int) and exponent >= -6  # noqa: PLR2004
+    if not weight.is_finite() or not 0 < weight <= LARGEST_WEIGHT or not fine:
+        raise Wrong(
+            path,
+            f"is {weight}",
+            f"a positive number up to {LARGEST_WEIGHT} with at most 6 decimals",
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Flow:
+    """
+    One kind of user request.
+
+    Attributes:
+        weight: Its share of the overall progress, relative to the other weights; positive.
+    """
+
+    name: str
+    weight: Decimal = Decimal(1)
+
+    def __attrs_post_init__(self) -> None:
+        _check_name(("flows", self.name), self.name)
+        _check_weight(("flows", self.name, "weight"), self.weight)
+
+
+@attrs.frozen(kw_only=True)
+class Journey:
+    """
+    Flows that a user does in one visit.
+
+    Attributes:
+        together: One back end for the whole visit; otherwise each flow keeps the side it first got.
+        idle: A visit ends after this long without a step.
+        ttl: A visit never lives longer than this.
+    """
+
+    name: str
+    flows: tuple[str, ...]
+    together: bool = True
+    idle: timedelta = timedelta(minutes=30)
+    ttl: timedelta = timedelta(hours=4)
+
+    def __attrs_post_init__(self) -> None:
+        path = ("journeys", self.name)
+        _check_name(path, self.name)
+        if not self.flows or len(set(self.flows)) != len(self.flows):
+            raise Wrong((*path, "flows"), f"is {list(self.flows)}", "at least one flow, each once")
+        if not timedelta(seconds=1) <= self.ttl <= LONGEST_VISIT:
+            raise Wrong((*path, "ttl"), f"is {self.ttl}", "1s to 365d")
+        if not timedelta(seconds=1) <= self.idle <= self.ttl:
+            raise Wrong((*path, "idle"), f"is {self.idle}", f"1s up to the ttl of {self.ttl}")
+
+
+@attrs.frozen(kw_only=True)
+class WorkItem:
+    """
+    A part of the migration that is no traffic.
+    """
+
+    name: str
+    title: str
+    weight: Decimal = Decimal(1)
+
+    def __attrs_post_init__(self) -> None:
+        _check_name(("work", self.name), self.name)
+        _check_weight(("work", self.name, "weight"), self.weight)
+
+
+@attrs.frozen(kw_only=True)
+class Cohort:
+    """
+    A lasting group of keys that can have a dial of its own.
+    """
+
+    name: str
+    title: str
+
+    def __attrs_post_init__(self) -> None:
+        _check_name(("cohorts", self.name), self.name)
+
+
+@attrs.frozen(kw_only=True)
+class Migration:
+    """
+    One move of user flows from an OLD to a NEW back end.
+
+    `name`, `salt` and `scheme` are fixed by the first apply: changing one of them would move users.
+
+    Attributes:
+        old: What people call the OLD back end; metrics keep "old".
+        new: What people call the NEW back end.
+        started: The first day.
+        deadline: The last day, all of it.
+        timezone: IANA name; days in reports, windows and forecasts are days there.
+        flows: By name, in the order of the file, as are `journeys`, `work` and `cohorts`.
+    """
+
+    name: str
+    title: str
+    old: str
+    new: str
+    started: date | None = None
+    deadline: date | None = None
+    timezone: str = "UTC"
+    salt: str
+    scheme: str = SCHEME
+    flows: Mapping[str, Flow] = attrs.field(converter=frozen_mapping)
+    journeys: Mapping[str, Journey] = attrs.field(factory=dict, converter=frozen_mapping)
+    work: Mapping[str, WorkItem] = attrs.field(factory=dict, converter=frozen_mapping)
+    cohorts: Mapping[str, Cohort] = attrs.field(factory=dict, converter=frozen_mapping)
+
+    def __attrs_post_init__(self) -> None:
+        _check_name(("name",), self.name)
+        for side, other in (("old", "new"), ("new", "old")):
+            name = getattr(self, side)
+            if not NAME.fullmatch(name) or name == other:
+                raise Wrong((side,), f"is {name!r}", f"{NAME_RULE}; not {other!r}")
+        if self.old == self.new:
+            raise Wrong(("new",), f"is {self.new!r}, as old is", "another name than old")
+        if not self.salt:
+            raise Wrong(("salt",), "is empty", "text of at least one character")
+        if self.scheme != SCHEME:
+            raise Wrong(("scheme",), f"is {self.scheme!r}", f'"{SCHEME}"')
+        if not self.flows:
+            raise Wrong(("flows",), "is missing", "at least one [flows.NAME]")
+        if self.started and self.deadline and self.started > self.deadline:
+            raise Wrong(("deadline",), f"is {self.deadline}", f"{self.started} (started) or later")
+        self._check_journeys()
+
+    def _check_journeys(self) -> None:
+        taken: dict[str, str] = {}
+        for journey in self.journeys.values():
+            path = ("journeys", journey.name)
+            if journey.name in self.flows:
+                raise Wrong(path, "has the name of a flow", "a name that no flow has")
+            for flow in journey.flows:
+                if flow not in self.flows:
+                    known = ", ".join(self.flows)
+                    raise Wrong((*path, "flows"), f"names {flow!r}, which is no flow", known)
+                if flow in taken:
+                    raise Wrong(
+                        (*path, "flows"),
+                        f"names {flow!r}, which journey {taken[flow]!r} has already",
+                        "each flow in at most one journey",
+                    )
+                taken[flow] = journey.name
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """
+        Read a definition from a TOML file. The one place of the core that opens a file.
+
+        Raises:
+            ConfigurationError: If the file cannot be read, or is wrong: the key, the line and what is allowed.
+        """
+        try:
+            text = Path(path).read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"{path}: {error.strerror or error}") from error
+        return cls.parse(text, source=str(path))
+
+    @classmethod
+    def parse(cls, text: str | bytes, *, source: str = "cutover.toml") -> Self:
+        """
+        Read a definition from TOML text.
+
+        Args:
+            source: What to call the text in errors.
+
+        Raises:
+            ConfigurationError: If the text is wrong: the key, the line and what is allowed.
+        """
+        from cutover.core.definition import read_definition  # noqa: PLC0415 - it builds these values
+
+        return cls(**read_definition(text, source))
+
+    def journey_of(self, flow: str) -> Journey | None:
+        """
+        Give the journey that a flow is in.
+        """
+        return next((j for j in self.journeys.values() if flow in j.flows), None)
+
+    def together_with(self, flow: str) -> tuple[str, ...]:
+        """
+        Give the flows that must share one back end with this one, itself included.
+        """
+        journey = self.journey_of(flow)
+        return journey.flows if journey is not None and journey.together else (flow,)
+
+    def sides(self) -> dict[object, str]:
+        """
+        Give every name that a side goes by, each with "old" or "new".
+        """
+        return {None: "old", "old": "old", "new": "new", self.old: "old", self.new: "new"}
+
+    def deadline_instant(self) -> datetime | None:
+        """
+        Give the end of the deadline's day as a UTC instant.
+        """
+        if self.deadline is None:
+            return None
+        midnight = datetime.combine(self.deadline + timedelta(days=1), time(), ZoneInfo(self.timezone))
+        return midnight.astimezone(UTC)
+
+    def document(self) -> dict[str, Any]:
+        """
+        Give the definition as it stands in the ledger: text, booleans and integers only.
+        """
+        document: dict[str, Any] = {
+            "name": self.name,
+            "title": self.title,
+            "old": self.old,
+            "new": self.new,
+            "timezone": self.timezone,
+            "salt": self.salt,
+            "scheme": self.scheme,
+            "flows": [{"name": f.name, "weight": f"{f.weight:f}"} for f in self.flows.values()],
+            "journeys": [
+                {
+                    "name": j.name,
+                    "flows": list(j.flows),
+                    "together": j.together,
+                    "idle_seconds": int(j.idle.total_seconds()),
+                    "ttl_seconds": int(j.ttl.total_seconds()),
+                }
+                for j in self.journeys.values()
+            ],
+            "work": [{"name": w.name, "title": w.title, "weight": f"{w.weight:f}"} for w in self.work.values()],
+            "cohorts": [{"name": c.name, "title": c.title} for c in self.cohorts.values()],
+        }
+        if self.started is not None:
+            document["started"] = self.started.isoformat()
+        if self.deadline is not None:
+            document["deadline"] = self.deadline.isoformat()
+        return document
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """
+        Read a definition back from the ledger; fields that this version does not know are ignored.
+
+        Raises:
+            Corrupt: If a field is missing or of another type.
+        """
+        try:
+            return cls(
+                name=_text(document["name"]),
+                title=_text(document["title"]),
+                old=_text(document["old"]),
+                new=_text(document["new"]),
+                started=_day(document.get("started")),
+                deadline=_day(document.get("deadline")),
+                timezone=_text(document["timezone"]),
+                salt=_text(document["salt"]),
+                scheme=_text(document["scheme"]),
+                flows=_named(Flow(name=_text(f["name"]), weight=Decimal(f["weight"])) for f in document["flows"]),
+                journeys=_named(
+                    Journey(
+                        name=_text(j["name"]),
+                        flows=tuple(_text(name) for name in j["flows"]),
+                        together=bool(j["together"]),
+                        idle=timedelta(seconds=j["idle_seconds"]),
+                        ttl=timedelta(seconds=j["ttl_seconds"]),
+                    )
+                    for j in document["journeys"]
+                ),
+                work=_named(
+                    WorkItem(name=_text(w["name"]), title=_text(w["title"]), weight=Decimal(w["weight"]))
+                    for w in document["work"]
+                ),
+                cohorts=_named(Cohort(name=_text(c["name"]), title=_text(c["title"])) for c in document["cohorts"]),
+            )
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            raise Corrupt(f"the definition in the snapshot is not valid: {error!r}") from error
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
+
+
+def _named(items: Iterable[N]) -> dict[str, N]:
+    return {item.name: item for item in items}
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
+
+
+def _day(value: object) -> date | None:
+    return None if value is None else date.fromisoformat(_text(value))

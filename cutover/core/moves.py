@@ -1,0 +1,106 @@
+"""
+Whom a change moves: the effective dials and overrides of two states, compared.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import attrs
+
+from cutover.core.backend import Backend
+from cutover.core.percent import format_percent
+from cutover.core.snapshot import Override, Snapshot
+
+__all__ = ["Move", "moves"]
+
+
+@attrs.frozen(kw_only=True)
+class Move:
+    """
+    Keys of one flow that a change sends to another side.
+
+    Attributes:
+        cohort: The cohort whose members move; None for everybody without a cohort dial.
+        before: Effective parts before; None for a flow that was not there, whose keys were on OLD.
+        after: Effective parts after; None for a flow that is removed.
+        overrides: How many keys put on a side by name change sides; with these, before and after are the same.
+        to_new: Some key may be on NEW that was not.
+    """
+
+    flow: str
+    cohort: str | None = None
+    before: int | None = None
+    after: int | None = None
+    overrides: int = 0
+    to_new: bool = False
+
+    def __str__(self) -> str:
+        who = f"{self.flow}, cohort {self.cohort}" if self.cohort else self.flow
+        if self.overrides:
+            return f"{who}: {self.overrides} overridden keys change sides"
+        before = "not a flow" if self.before is None else format_percent(self.before)
+        after = "no longer a flow" if self.after is None else format_percent(self.after)
+        moved = abs((self.after or 0) - (self.before or 0))
+        side = "NEW" if self.to_new else "OLD"
+        return f"{who}: {before} -> {after} ({format_percent(moved)} of its keys go to {side})"
+
+
+def moves(before: Snapshot | None, after: Snapshot) -> tuple[Move, ...]:
+    """
+    List whom the step from one state to the other moves, flow by flow and cohort by cohort.
+    """
+    if before is None:
+        return ()
+    flows = dict.fromkeys((*before.definition.flows, *after.definition.flows))
+    return tuple(move for flow in flows for move in _moves_of(flow, before, after))
+
+
+def _moves_of(flow: str, before: Snapshot, after: Snapshot) -> Iterator[Move]:
+    cohorts = dict.fromkeys((*_cohorts(before, flow), *_cohorts(after, flow)))
+    for cohort in (None, *cohorts):
+        was, now = _parts(before, flow, cohort), _parts(after, flow, cohort)
+        if (was or 0) != (now or 0):
+            to_new = (now or 0) > (was or 0)
+            yield Move(flow=flow, cohort=cohort, before=was, after=now, to_new=to_new)
+    yield from _override_moves(flow, before, after)
+
+
+def _cohorts(snapshot: Snapshot, flow: str) -> tuple[str, ...]:
+    return snapshot.cohorts_of(flow) if flow in snapshot.definition.flows else ()
+
+
+def _parts(snapshot: Snapshot, flow: str, cohort: str | None) -> int | None:
+    if flow not in snapshot.definition.flows:
+        return None
+    return snapshot.effective_parts(flow, cohort)
+
+
+def _override_moves(flow: str, before: Snapshot, after: Snapshot) -> Iterator[Move]:
+    was, now = _overrides(before, flow), _overrides(after, flow)
+    if was is now or was == now:
+        return
+    changed = [d for d in dict.fromkeys((*was, *now)) if was.get(d) != now.get(d)]
+    to_new = to_old = 0
+    for digest in changed:
+        position = (was.get(digest) or now[digest]).position
+        sides_before = _possible(was.get(digest), before, flow, position)
+        sides_after = _possible(now.get(digest), after, flow, position)
+        # Which cohort a key is in is not known here, so a key without an override may be on more than one side.
+        to_new += Backend.NEW in sides_after and Backend.OLD in sides_before
+        to_old += Backend.OLD in sides_after and Backend.NEW in sides_before
+    if to_new:
+        yield Move(flow=flow, overrides=to_new, to_new=True)
+    if to_old:
+        yield Move(flow=flow, overrides=to_old, to_new=False)
+
+
+def _overrides(snapshot: Snapshot, flow: str) -> Mapping[str, Override]:
+    return snapshot.effective_overrides(flow) if flow in snapshot.definition.flows else {}
+
+
+def _possible(override: Override | None, snapshot: Snapshot, flow: str, position: int) -> set[Backend]:
+    if override is not None:
+        return {override.backend}
+    if flow not in snapshot.definition.flows:
+        return {Backend.OLD}
+    dials = (snapshot.effective_parts(flow, c) for c in (None, *snapshot.cohorts_of(flow)))
+    return {Backend.NEW if position < parts else Backend.OLD for parts in dials}

@@ -1,0 +1,317 @@
+"""
+All that a router needs at one version: the definition, the dials, overrides and evictions.
+
+A snapshot is the merge of the effects of all changes. Its document is what stores keep, what `export snapshot` writes
+and what is cached on disk.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple, Self
+
+import attrs
+
+from cutover.core.backend import Backend
+from cutover.core.bucketing import PARTS
+from cutover.core.canonical import decode, encode
+from cutover.core.instants import format_instant, parse_instant
+from cutover.core.migration import Migration, frozen_mapping
+from cutover.errors import Corrupt
+
+__all__ = ["NO_HASH", "SCHEMA", "Eviction", "Head", "Override", "Snapshot", "check_schema"]
+
+SCHEMA: Final = "1.0"
+MAJOR: Final = 1
+NO_HASH: Final = "0" * 64  # what the first change has before it
+HASH_LENGTH: Final = 64
+SHORT_HASH: Final = 12
+
+
+@attrs.frozen(order=False)
+class Head:
+    """
+    Where a history stands: states are ordered by (epoch, version), and told apart by the hash of the last change.
+    """
+
+    epoch: int
+    version: int
+    hash: str
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """
+        What histories are ordered by.
+        """
+        return (self.epoch, self.version)
+
+    def __str__(self) -> str:
+        return f"{self.version}:{self.hash[:SHORT_HASH]}"
+
+
+class Eviction(NamedTuple):
+    """
+    The last moment at which visits on NEW were ended, as an (epoch, version).
+    """
+
+    epoch: int
+    version: int
+
+
+class Override(NamedTuple):
+    """
+    One key put on one side. A tuple, because there may be 100,000 of them.
+    """
+
+    position: int
+    backend: Backend
+
+
+Dials = Mapping[str, int]
+
+
+@attrs.frozen(kw_only=True)
+class Snapshot:
+    """
+    The state of one migration at one version.
+
+    Attributes:
+        head: The epoch, the version and the hash of the last change.
+        at: When that change was made; aware, UTC.
+        dials: Parts of 100,000 by flow, as they were set. `effective_parts` says what holds.
+        cohort_dials: Parts by flow and cohort; a cohort that is not here inherits.
+        overrides: By flow and digest of the key.
+        work: Parts of 100,000 by work item.
+        frozen: No change may bring a key to NEW.
+        evictions: By flow, when its visits on NEW were last ended.
+    """
+
+    definition: Migration
+    head: Head
+    at: datetime
+    dials: Dials = attrs.field(converter=frozen_mapping)
+    cohort_dials: Mapping[str, Dials] = attrs.field(factory=dict, converter=frozen_mapping)
+    overrides: Mapping[str, Mapping[str, Override]] = attrs.field(factory=dict, converter=frozen_mapping)
+    work: Dials = attrs.field(factory=dict, converter=frozen_mapping)
+    frozen: bool = False
+    evictions: Mapping[str, Eviction] = attrs.field(factory=dict, converter=frozen_mapping)
+
+    @property
+    def migration(self) -> str:
+        """
+        The name of the migration.
+        """
+        return self.definition.name
+
+    @property
+    def epoch(self) -> int:
+        """
+        The epoch of the head.
+        """
+        return self.head.epoch
+
+    @property
+    def version(self) -> int:
+        """
+        The version of the head.
+        """
+        return self.head.version
+
+    def own_parts(self, flow: str, cohort: str | None = None) -> int:
+        """
+        Give the dial of one flow alone: the cohort's where it has one, else the flow's.
+        """
+        if cohort is not None:
+            parts = self.cohort_dials.get(flow, {}).get(cohort)
+            if parts is not None:
+                return parts
+        return self.dials[flow]
+
+    def has_cohort_dial(self, flow: str, cohort: str | None) -> bool:
+        """
+        Tell whether a cohort has a dial of its own, in the flow or in one that must go together with it.
+        """
+        together = self.definition.together_with(flow)
+        return any(cohort in self.cohort_dials.get(member, {}) for member in together)
+
+    def effective_parts(self, flow: str, cohort: str | None = None) -> int:
+        """
+        Give the dial that holds: the smallest of those flows that must go together, for this cohort.
+        """
+        together = self.definition.together_with(flow)
+        return min(self.own_parts(member, cohort) for member in together)
+
+    def held_by(self, flow: str) -> str | None:
+        """
+        Name the flow that holds this one below its own dial.
+        """
+        lowest = min(self.definition.together_with(flow), key=lambda member: self.dials[member])
+        return lowest if self.dials[lowest] < self.dials[flow] else None
+
+    def cohorts_of(self, flow: str) -> tuple[str, ...]:
+        """
+        Name the cohorts that have a dial of their own in the flow or in one that goes together with it.
+        """
+        return tuple(c for c in self.definition.cohorts if self.has_cohort_dial(flow, c))
+
+    def effective_overrides(self, flow: str) -> Mapping[str, Override]:
+        """
+        Give the overrides that hold for a flow: those of all that go together with it; where they differ, OLD wins.
+        """
+        together = self.definition.together_with(flow)
+        maps = [self.overrides[member] for member in together if self.overrides.get(member)]
+        if not maps:
+            return {}
+        if all(one is maps[0] or one == maps[0] for one in maps):
+            return maps[0]
+        merged = dict(maps[0])
+        for one in maps[1:]:
+            for digest, override in one.items():
+                if digest not in merged or override.backend is Backend.OLD:
+                    merged[digest] = override
+        return merged
+
+    def is_complete(self, flow: str) -> bool:
+        """
+        Tell whether every key of the flow goes to NEW: its dial and those of all cohorts are at 100%.
+        """
+        return all(self.effective_parts(flow, cohort) == PARTS for cohort in (None, *self.cohorts_of(flow)))
+
+    def state(self) -> dict[str, Any]:
+        """
+        Give the document that the effects of changes are merged into.
+        """
+        return {
+            "epoch": self.head.epoch,
+            "definition": self.definition.document(),
+            "dials": dict(self.dials),
+            "cohorts": {flow: dict(dials) for flow, dials in self.cohort_dials.items() if dials},
+            "overrides": {
+                flow: {digest: [o.position, o.backend.value] for digest, o in overrides.items()}
+                for flow, overrides in self.overrides.items()
+                if overrides
+            },
+            "work": dict(self.work),
+            "frozen": self.frozen,
+            "evictions": {flow: list(eviction) for flow, eviction in self.evictions.items()},
+        }
+
+    def encode(self) -> str:
+        """
+        Write the snapshot as its canonical document.
+        """
+        return encode(
+            {
+                "schema": SCHEMA,
+                "migration": self.migration,
+                "version": self.head.version,
+                "head": self.head.hash,
+                "at": format_instant(self.at),
+                "state": self.state(),
+            }
+        )
+
+    @classmethod
+    def decode(cls, text: str | bytes) -> Self:
+        """
+        Read a snapshot's document and check every rule that a snapshot keeps.
+
+        Raises:
+            Corrupt: If it is no such document, of an unknown major, or breaks a rule.
+        """
+        document = decode(text, "the snapshot")
+        check_schema(document, "the snapshot")
+        try:
+            head = Head(document["state"]["epoch"], document["version"], document["head"])
+            at = parse_instant(document["at"])
+            snapshot = cls.from_state(document["state"], head=head, at=at)
+        except (KeyError, TypeError, ValueError) as error:
+            raise Corrupt(f"the snapshot is not valid: {error!r}") from error
+        if snapshot.migration != document.get("migration"):
+            raise Corrupt(f"the snapshot names {document.get('migration')!r} and {snapshot.migration!r}")
+        return snapshot
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], *, head: Head, at: datetime) -> Self:
+        """
+        Build a snapshot from merged effects.
+
+        Raises:
+            Corrupt: If the state breaks a rule that every snapshot keeps.
+        """
+        try:
+            definition = Migration.from_document(state["definition"])
+            snapshot = cls(
+                definition=definition,
+                head=head,
+                at=at,
+                dials=state["dials"],
+                cohort_dials={f: frozen_mapping(d) for f, d in state.get("cohorts", {}).items()},
+                overrides={
+                    flow: frozen_mapping(_overrides(entries)) for flow, entries in state.get("overrides", {}).items()
+                },
+                work=state.get("work", {}),
+                frozen=state.get("frozen", False),
+                evictions={f: Eviction(*pair) for f, pair in state.get("evictions", {}).items()},
+            )
+            _check(snapshot)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Corrupt(f"the snapshot is not valid: {error!r}") from error
+        return snapshot
+
+
+def check_schema(document: Mapping[str, Any], what: str) -> None:
+    """
+    Refuse a document of a major that this version does not know; unknown minors are read.
+
+    Raises:
+        Corrupt: If the major is unknown or not there.
+    """
+    schema = document.get("schema")
+    major, _, minor = str(schema).partition(".")
+    if not isinstance(schema, str) or not minor.isdecimal() or major != str(MAJOR):
+        raise Corrupt(f"{what} has the schema {schema!r}; this version reads {MAJOR}.x")
+
+
+def _overrides(entries: Mapping[str, list[Any]]) -> dict[str, Override]:
+    sides = {side.value: side for side in Backend}
+    return {digest: Override(position, sides[side]) for digest, (position, side) in entries.items()}
+
+
+def _check(snapshot: Snapshot) -> None:
+    definition = snapshot.definition
+    _check_head(snapshot.head)
+    _check_parts("dials", snapshot.dials, definition.flows, complete=True)
+    _check_parts("work", snapshot.work, definition.work, complete=True)
+    _check_known("cohorts", snapshot.cohort_dials, definition.flows)
+    for flow, dials in snapshot.cohort_dials.items():
+        _check_parts(f"cohorts.{flow}", dials, definition.cohorts, complete=False)
+    _check_known("overrides", snapshot.overrides, definition.flows)
+    for flow, overrides in snapshot.overrides.items():
+        for override in overrides.values():
+            if type(override.position) is not int or not 0 <= override.position < PARTS:
+                raise ValueError(f"overrides.{flow} holds the position {override.position!r}")
+    _check_known("evictions", snapshot.evictions, definition.flows)
+    if type(snapshot.frozen) is not bool:
+        raise TypeError(f"frozen is {snapshot.frozen!r}")
+
+
+def _check_head(head: Head) -> None:
+    for name, number in (("epoch", head.epoch), ("version", head.version)):
+        if type(number) is not int or number < 1:
+            raise ValueError(f"{name} is {number!r}")
+    if not isinstance(head.hash, str) or len(head.hash) != HASH_LENGTH:
+        raise ValueError(f"head is {head.hash!r}")
+
+
+def _check_known(what: str, given: Mapping[str, object], known: Mapping[str, object]) -> None:
+    for name in given:
+        if name not in known:
+            raise ValueError(f"{what} names {name!r}, which the definition does not have")
+
+
+def _check_parts(what: str, dials: Dials, known: Mapping[str, object], *, complete: bool) -> None:
+    _check_known(what, dials, known)
+    for name in known if complete else dials:
+        parts = dials.get(name)
+        if type(parts) is not int or not 0 <= parts <= PARTS:
+            raise ValueError(f"{what}.{name} is {parts!r}; allowed: 0 to {PARTS} parts")

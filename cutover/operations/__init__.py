@@ -1,0 +1,3 @@
+"""
+What operators do: the verbs over a store, behind `cutover.control`.
+"""

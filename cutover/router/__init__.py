@@ -1,0 +1,3 @@
+"""
+What runs inside application processes: handles, refresh, counting, metrics.
+"""

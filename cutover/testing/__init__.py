@@ -1,0 +1,3 @@
+"""
+For tests: of applications that route, and of stores that keep the contract.
+"""
