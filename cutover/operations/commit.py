@@ -1,0 +1,164 @@
+"""
+One change of a store: read, propose, seal, compare-and-swap; and what becomes of it when the answer is lost.
+"""
+
+import random
+import secrets
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from cutover.core.changes import Proposal
+from cutover.core.ledger import Change, Expectation, seal
+from cutover.core.snapshot import Snapshot
+from cutover.errors import Conflict, Corrupt, OutcomeUnknown, StoreError, Unavailable
+from cutover.operations.intents import Basis, Intent
+from cutover.operations.stamp import Stamp
+from cutover.stores.base import Store
+
+__all__ = ["Outcome", "commit", "expected", "proposed"]
+
+ATTEMPTS: Final = 100  # each lost race means that somebody else's change went in
+LONGEST_PAUSE: Final = 0.2  # seconds
+LOOK_UPS: Final = 4
+SECRET_BYTES: Final = 32
+
+Read = Callable[[], Basis]
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """
+    What became of an intent.
+
+    Attributes:
+        change: The change that holds now: the new one, or the last one where nothing was to be changed.
+        after: The snapshot that holds now.
+        is_written: Whether there is a new version.
+    """
+
+    proposal: Proposal
+    change: Change
+    after: Snapshot
+    is_written: bool
+
+
+def commit(
+    store: Store,
+    read: Read,
+    intent: Intent,
+    stamp: Stamp,
+    *,
+    expect: Expectation | None = None,
+    now: Callable[[], datetime],
+) -> Outcome:
+    """
+    Carry an intent out.
+
+    Without *expect*, an intent that lost a race is computed again on what the store holds then.
+
+    Raises:
+        Conflict: If the store is not at *expect*, or too many races were lost.
+        OutcomeUnknown: If the answer was lost and the change could not be looked up.
+    """
+    for attempt in range(ATTEMPTS):
+        basis = read()
+        proposal = proposed(basis, intent, expect)
+        if proposal.is_empty:
+            return _unchanged(store, basis, proposal)
+        change, after = seal(proposal, at=now(), actor=stamp.actor, reason=stamp.reason, ticket=stamp.ticket)
+        try:
+            _append(store, basis, change, after)
+        except Conflict:
+            if expect is not None:
+                raise
+            time.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.005 * 2**attempt)))  # noqa: S311 - jitter, no secret
+            continue
+        return Outcome(proposal=proposal, change=change, after=after, is_written=True)
+    raise Conflict(f"{ATTEMPTS} attempts lost to other writers; nothing was written")
+
+
+def proposed(basis: Basis, intent: Intent, expect: Expectation | None = None) -> Proposal:
+    """
+    Compute what an intent would make of the state, which must be the expected one.
+
+    Raises:
+        Conflict: If it is not.
+    """
+    if expect is not None:
+        expected(basis.snapshot, expect)
+    return intent(basis)
+
+
+def expected(snapshot: Snapshot | None, expect: Expectation) -> None:
+    """
+    Check that a snapshot is the expected one; version 0 stands for a migration that is not there yet.
+
+    Raises:
+        Conflict: If it is not.
+    """
+    version, hash_ = (0, "") if snapshot is None else (snapshot.version, snapshot.head.hash)
+    if not expect.holds_for(version, hash_):
+        actual = "0" if snapshot is None else f"{version}:{hash_}"
+        shown = "no migration yet" if snapshot is None else str(snapshot.head)
+        raise Conflict(
+            f"expected {expect}, the store is at {shown}; nothing was written",
+            expected=str(expect),
+            actual=actual,
+        )
+
+
+def _append(store: Store, basis: Basis, change: Change, after: Snapshot) -> None:
+    before = basis.snapshot
+    try:
+        store.append(
+            change.migration,
+            expect=None if before is None else before.head,
+            head=after.head,
+            change=change.encode(),
+            snapshot=after.encode(),
+            secret=secrets.token_bytes(SECRET_BYTES) if before is None else None,
+        )
+    except Unavailable as error:
+        _look_up(store, change, error)
+
+
+def _look_up(store: Store, change: Change, error: Unavailable) -> None:
+    """
+    Find out whether a change went in whose answer was lost.
+
+    Raises:
+        Conflict: If another change has its version.
+        Unavailable: If the version is vacant: nothing was written.
+        OutcomeUnknown: If the store does not tell.
+    """
+    for attempt in range(LOOK_UPS):
+        try:
+            later = store.history(change.migration, after=change.version - 1)
+        except StoreError:
+            time.sleep(random.uniform(0.5, 1) * 0.1 * 2**attempt)  # noqa: S311 - jitter, no secret
+            continue
+        if not later:
+            raise error
+        found = Change.decode(later[0])
+        if found.hash != change.hash:
+            raise Conflict("another change took the version; nothing was written") from error
+        return
+    if change.version == 1:
+        # A place that is not there yet cannot be looked into either, and a first apply can safely be repeated.
+        raise error
+    raise OutcomeUnknown(
+        f"the answer was lost ({error}), and change {change.hash} could not be looked up; it may be in force",
+        hash=change.hash,
+    ) from error
+
+
+def _unchanged(store: Store, basis: Basis, proposal: Proposal) -> Outcome:
+    current = basis.current
+    later = store.history(basis.migration, after=current.version - 1)
+    if not later:
+        raise Corrupt(f"the snapshot is at {current.head}, and the ledger ends before it")
+    return Outcome(proposal=proposal, change=Change.decode(later[0]), after=current, is_written=False)

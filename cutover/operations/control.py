@@ -1,0 +1,463 @@
+"""
+What operators write against: every verb over one migration in a store.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+from cutover.core.backend import UNSET, Unset
+from cutover.core.changes import Proposal
+from cutover.core.checkin import Fleet
+from cutover.core.ledger import Change, Expectation, Verification, verify
+from cutover.core.migration import Migration
+from cutover.core.snapshot import Snapshot
+from cutover.errors import ConfigurationError, Corrupt, Unavailable
+from cutover.operations import intents
+from cutover.operations.commit import Outcome, commit, proposed
+from cutover.operations.explanation import Explanation, explanation_of
+from cutover.operations.intents import Basis, Intent
+from cutover.operations.overview import Facts, instances_of, status_of
+from cutover.operations.stamp import Stamp, actor_of
+from cutover.operations.status import Instance, Status
+from cutover.operations.trail import Trail, followed
+from cutover.operations.waiting import Confirmation, wait_for
+from cutover.stores.base import Durability, Source, Store
+from cutover.stores.registry import open_store
+
+__all__ = ["Control", "Preview", "control"]
+
+APPLIED = "definition applied"
+
+Expect = str | int | Expectation | None
+
+
+def control(store: str | Source, *, actor: str | None = None, migration: str | None = None) -> "Control":
+    """
+    Open a store to operate a migration.
+
+    Args:
+        store: A URL, or a store object; an object is not closed by `Control.close`.
+        actor: Who acts, for the ledger; else CUTOVER_ACTOR, else user@host.
+        migration: Which one; else the only one in the store.
+
+    Raises:
+        ConfigurationError: If the URL or the actor can never work.
+    """
+    opened = open_store(store)
+    return Control(opened, actor=actor_of(actor), migration=migration, owns_store=opened is not store)
+
+
+def utc_now() -> datetime:
+    """
+    Read the clock.
+    """
+    return datetime.now(UTC)
+
+
+class Control:
+    """
+    The verbs of operators over one migration.
+
+    Every verb that changes something reads the state, computes the new one and writes it with compare-and-swap. With
+    ``expect`` it raises `Conflict` where the store is at another change; without, it is computed again. Each raises
+    `ConfigurationError` for what cannot be meant, `Refused` for what a rule forbids, `Unavailable` where nothing was
+    written, and `OutcomeUnknown` where it may have been.
+
+    May be used from several threads. A context manager that closes the store which it opened.
+
+    Attributes:
+        store: Where the migration is kept.
+        actor: Who acts.
+        preview: The verbs that change something, as a dry run.
+    """
+
+    def __init__(
+        self,
+        store: Source,
+        *,
+        actor: str,
+        migration: str | None = None,
+        owns_store: bool = False,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.store = store
+        self.actor = actor
+        self.preview = Preview(self)
+        self._migration = migration
+        self._owns_store = owns_store
+        self._now = now
+        self._known: Basis | None = None
+        self._trail = Trail()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """
+        Let go of the store, if this object opened it.
+        """
+        if self._owns_store:
+            self.store.close()
+
+    @property
+    def durability(self) -> Durability:
+        """
+        What an acknowledged change survives.
+        """
+        return self._writable().durability
+
+    @property
+    def migration(self) -> str:
+        """
+        The name of the migration: as given, else the only one in the store.
+
+        Raises:
+            ConfigurationError: If the store holds none or several.
+        """
+        if self._migration is None:
+            names = self.store.migrations()
+            if len(names) != 1:
+                found = f"several: {', '.join(names)}; name one" if names else "none; apply a definition first"
+                raise ConfigurationError(f"which migration is meant? {self.store.url} holds {found}")
+            self._migration = names[0]
+        return self._migration
+
+    # -- verbs that change something --
+
+    def apply(
+        self,
+        definition: Migration,
+        *,
+        reason: str = APPLIED,
+        ticket: str = "",
+        expect: Expect = None,
+        confirm: bool = False,
+    ) -> Change:
+        """
+        Store a definition; the first one creates the migration. Dials are never touched.
+
+        Returns:
+            The change; where the definition is stored already, the last change: no version is added.
+
+        Raises:
+            Refused: If keys would move and *confirm* is not set; its `details` list them.
+        """
+        intent = intents.apply(definition, confirm=confirm)
+        return self.carry_out(
+            intent, migration=definition.name, reason=reason, ticket=ticket, expect=expect, creates=True
+        ).change
+
+    def set(
+        self,
+        target: str,
+        percent: object,
+        *,
+        reason: str,
+        ticket: str = "",
+        expect: Expect = None,
+        cohort: str | None = None,
+        evict: bool = False,
+        all_cohorts: bool = False,
+    ) -> Change:
+        """
+        Set the dial of a flow, or of every flow of a journey.
+
+        Args:
+            percent: 0 to 100 in steps of 0.001; "inherit" or None lets a cohort follow the flow again.
+            cohort: Only this cohort's dial.
+            evict: End the visits on NEW; only with a lowered dial.
+            all_cohorts: Let every cohort follow the flow.
+        """
+        intent = intents.set_dial(target, percent, cohort=cohort, evict=evict, all_cohorts=all_cohorts)
+        return self.carry_out(intent, reason=reason, ticket=ticket, expect=expect).change
+
+    def rollback(self, target: str | None, *, reason: str, ticket: str = "") -> Change:
+        """
+        Send a flow or journey back to OLD at once, with all that goes together with it; None means every flow.
+
+        Never refused, also while frozen; always computed on what the store holds.
+        """
+        return self.carry_out(intents.rollback(target), reason=reason, ticket=ticket).change
+
+    def freeze(self, *, reason: str, ticket: str = "", expect: Expect = None) -> Change:
+        """
+        Refuse from now on every change after which some key could be NEW that was not.
+        """
+        return self.carry_out(intents.freeze(), reason=reason, ticket=ticket, expect=expect).change
+
+    def unfreeze(self, *, reason: str, ticket: str = "", expect: Expect = None) -> Change:
+        """
+        Allow changes towards NEW again.
+        """
+        return self.carry_out(intents.unfreeze(), reason=reason, ticket=ticket, expect=expect).change
+
+    def override(
+        self, target: str, key: object, side: object, *, reason: str, ticket: str = "", expect: Expect = None
+    ) -> Change:
+        """
+        Put one key on one side by name; the ledger does not tell the key.
+
+        Args:
+            side: A `Backend`, "old", "new" or the side's own name; None takes the override back.
+        """
+        intent = intents.override(target, key, side)
+        return self.carry_out(intent, reason=reason, ticket=ticket, expect=expect).change
+
+    def work(self, item: str, percent: object, *, reason: str, ticket: str = "", expect: Expect = None) -> Change:
+        """
+        Say how far a work item has come.
+        """
+        return self.carry_out(intents.set_work(item, percent), reason=reason, ticket=ticket, expect=expect).change
+
+    def adopt(self, *, reason: str, ticket: str = "", expect: Expect = None) -> Change:
+        """
+        Declare the store's history the surviving one: routers that ran another one follow it from now on.
+        """
+        return self.carry_out(intents.adopt(self.epochs()), reason=reason, ticket=ticket, expect=expect).change
+
+    def carry_out(
+        self,
+        intent: Intent,
+        *,
+        reason: str,
+        ticket: str = "",
+        expect: Expect = None,
+        migration: str | None = None,
+        creates: bool = False,
+    ) -> Outcome:
+        """
+        Carry any intent out: what the verbs above are made of, for those who want to know more of the outcome.
+
+        Args:
+            creates: The migration, or its place, need not be there yet.
+        """
+        stamp = Stamp.make(actor=self.actor, reason=reason, ticket=ticket)
+        expectation = None if expect is None else Expectation.parse(expect)
+        store, name = self._writable(), self._named(migration)
+        return commit(
+            store, lambda: self._read(name, creates=creates), intent, stamp, expect=expectation, now=self._now
+        )
+
+    def propose(
+        self, intent: Intent, *, expect: Expect = None, migration: str | None = None, creates: bool = False
+    ) -> Proposal:
+        """
+        Compute what an intent would do, and write nothing.
+        """
+        expectation = None if expect is None else Expectation.parse(expect)
+        return proposed(self._read(self._named(migration), creates=creates), intent, expectation)
+
+    # -- verbs that only look --
+
+    def snapshot(self) -> Snapshot:
+        """
+        Read what holds.
+        """
+        return self._read(self.migration).current
+
+    def export_snapshot(self) -> str:
+        """
+        Give the snapshot's document, to start routers from where no store can be reached. It holds no secret.
+        """
+        return self.snapshot().encode()
+
+    def history(self, *, after: int = 0) -> list[Change]:
+        """
+        Give the changes above a version, oldest first.
+        """
+        return [Change.decode(text) for text in self.history_texts(after=after)]
+
+    def history_texts(self, *, after: int = 0) -> Sequence[str]:
+        """
+        Give the changes above a version to the letter, as they were stored and hashed.
+        """
+        return self._writable().history(self.migration, after=after)
+
+    def verify(self, *, expect: Expect = None) -> Verification:
+        """
+        Check the whole ledger and that its effects merge to the snapshot.
+
+        Args:
+            expect: A change that must be on the chain, as it was once written down.
+        """
+        expectation = None if expect is None else Expectation.parse(expect)
+        snapshot = self.snapshot()
+        texts = self.history_texts()
+        # Others may write meanwhile: what is newer than the snapshot is checked the next time.
+        return verify(texts[: max(snapshot.version, 1)], snapshot, expect=expectation)
+
+    def status(self) -> Status:
+        """
+        Take the status of the migration.
+        """
+        fleet = self.fleet()
+        snapshot = self.snapshot()
+        store = self.store
+        if isinstance(store, Store):
+            self._trail = followed(self._trail, store, snapshot.migration)
+        facts = Facts(
+            store=store.url,
+            durability=store.durability.value if isinstance(store, Store) else "",
+            snapshot=snapshot,
+            fleet=fleet,
+            trail=self._trail,
+        )
+        return status_of(facts, now=self._now())
+
+    def fleet(self) -> Fleet:
+        """
+        Read what is known of the router processes.
+        """
+        return self.store.fleet(self.migration) if isinstance(self.store, Store) else Fleet()
+
+    def epochs(self) -> tuple[int, ...]:
+        """
+        Give the epochs that router processes were seen to run.
+        """
+        return tuple(report.head.epoch for report in self.fleet().instances if report.head is not None)
+
+    def instances(self) -> tuple[Instance, ...]:
+        """
+        List the router processes that check in.
+        """
+        fleet = self.fleet()
+        return instances_of(fleet, self.snapshot(), now=self._now())
+
+    def explain(
+        self, target: str, key: object, *, cohort: str | None = None, home: object | Unset = UNSET
+    ) -> Explanation:
+        """
+        Say where a request of a key would go, and what each rule says, in their order.
+
+        Args:
+            target: A flow.
+            home: Where the thing lives already, if it does.
+        """
+        basis = self._read(self.migration)
+        return explanation_of(basis.current, target, key, cohort=cohort, home=home, secret=basis.secret)
+
+    def wait(self, change: Change, *, timeout: float | timedelta = 30) -> Confirmation:
+        """
+        Wait until every router process runs a change; lost ones do not block.
+
+        Args:
+            timeout: Seconds.
+
+        Returns:
+            Which processes run it and which do not, when that was so or the time was over.
+        """
+        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        epoch = self.snapshot().epoch
+        return wait_for(self._writable(), change, epoch=epoch, timeout=seconds, now=self._now)
+
+    # -- the store --
+
+    def _named(self, migration: str | None) -> str:
+        if migration is None:
+            return self.migration
+        if self._migration not in (None, migration):
+            raise ConfigurationError(f"the definition is of {migration!r}, and {self._migration!r} was asked for")
+        return migration
+
+    def _writable(self) -> Store:
+        if not isinstance(self.store, Store):
+            raise ConfigurationError(f"{self.store.url} is only read, and keeps no ledger; allowed: a store")
+        return self.store
+
+    def _read(self, migration: str, *, creates: bool = False) -> Basis:
+        known = self._known if self._known is not None and self._known.migration == migration else None
+        seen = None if known is None or known.snapshot is None else known.snapshot.head
+        try:
+            reading = self.store.read(migration, seen=seen)
+        except Unavailable:
+            if not creates:
+                raise
+            return Basis(migration=migration, snapshot=None)  # append tells a place that is not there from a lost one
+        if reading is None:
+            return Basis(migration=migration, snapshot=None)
+        if reading.document is None:
+            if known is None or reading.head != seen:
+                raise Corrupt(f"{self.store.url} gave no document for {reading.head}")
+            return known
+        snapshot = Snapshot.decode(reading.document)
+        if snapshot.head != reading.head:
+            raise Corrupt(f"{self.store.url} is at {reading.head}, and its snapshot at {snapshot.head}")
+        self._known = Basis(migration=migration, snapshot=snapshot, secret=reading.secret)
+        return self._known
+
+
+class Preview:
+    """
+    The verbs that change something, as a dry run: the same arguments without a reason, nothing is written.
+
+    Each returns the `Proposal`; its `moves` say whom the change would move. Each raises what the verb would.
+    """
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def apply(self, definition: Migration, *, expect: Expect = None, confirm: bool = False) -> Proposal:
+        """
+        Try `Control.apply`.
+        """
+        intent = intents.apply(definition, confirm=confirm)
+        return self._control.propose(intent, expect=expect, migration=definition.name, creates=True)
+
+    def set(
+        self,
+        target: str,
+        percent: object,
+        *,
+        expect: Expect = None,
+        cohort: str | None = None,
+        evict: bool = False,
+        all_cohorts: bool = False,
+    ) -> Proposal:
+        """
+        Try `Control.set`.
+        """
+        intent = intents.set_dial(target, percent, cohort=cohort, evict=evict, all_cohorts=all_cohorts)
+        return self._control.propose(intent, expect=expect)
+
+    def rollback(self, target: str | None) -> Proposal:
+        """
+        Try `Control.rollback`.
+        """
+        return self._control.propose(intents.rollback(target))
+
+    def freeze(self, *, expect: Expect = None) -> Proposal:
+        """
+        Try `Control.freeze`.
+        """
+        return self._control.propose(intents.freeze(), expect=expect)
+
+    def unfreeze(self, *, expect: Expect = None) -> Proposal:
+        """
+        Try `Control.unfreeze`.
+        """
+        return self._control.propose(intents.unfreeze(), expect=expect)
+
+    def override(self, target: str, key: object, side: object, *, expect: Expect = None) -> Proposal:
+        """
+        Try `Control.override`.
+        """
+        return self._control.propose(intents.override(target, key, side), expect=expect)
+
+    def work(self, item: str, percent: object, *, expect: Expect = None) -> Proposal:
+        """
+        Try `Control.work`.
+        """
+        return self._control.propose(intents.set_work(item, percent), expect=expect)
+
+    def adopt(self, *, expect: Expect = None) -> Proposal:
+        """
+        Try `Control.adopt`.
+        """
+        return self._control.propose(intents.adopt(self._control.epochs()), expect=expect)

@@ -1,0 +1,177 @@
+"""
+What an operator asks for, before any state is known: it can be computed again on whatever the store turns out to hold.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+import attrs
+
+from cutover.core import changes
+from cutover.core.backend import Backend, side_of
+from cutover.core.changes import FIRST_EPOCH, Proposal
+from cutover.core.migration import Migration
+from cutover.core.percent import parse_percent
+from cutover.core.snapshot import NO_HASH, Head, Snapshot
+from cutover.errors import ConfigurationError, Refused
+
+__all__ = [
+    "INHERIT",
+    "Basis",
+    "Intent",
+    "adopt",
+    "apply",
+    "freeze",
+    "override",
+    "rollback",
+    "set_dial",
+    "set_work",
+    "unfreeze",
+]
+
+INHERIT: Final = "inherit"
+EPOCH_ZERO: Final = datetime.fromtimestamp(0, UTC)
+
+
+@attrs.frozen(kw_only=True)
+class Basis:
+    """
+    What a store holds of a migration at the moment of a change.
+
+    Attributes:
+        snapshot: None where the migration is new.
+        secret: What overrides are looked up with; None where the store does not know it.
+    """
+
+    migration: str
+    snapshot: Snapshot | None
+    secret: bytes | None = attrs.field(default=None, repr=False)
+
+    @property
+    def current(self) -> Snapshot:
+        """
+        The snapshot.
+
+        Raises:
+            ConfigurationError: If there is none.
+        """
+        if self.snapshot is None:
+            raise ConfigurationError(
+                f"there is no migration {self.migration!r} in the store; apply its definition first"
+            )
+        return self.snapshot
+
+
+Intent = Callable[[Basis], Proposal]
+
+
+def apply(definition: Migration, *, confirm: bool = False) -> Intent:
+    """
+    Store a definition.
+
+    Args:
+        confirm: Also where keys would move; without it the intent is `Refused` with the list.
+    """
+    first = Snapshot(
+        definition=definition,
+        head=Head(FIRST_EPOCH, 0, NO_HASH),
+        at=EPOCH_ZERO,
+        dials=dict.fromkeys(definition.flows, 0),
+        work=dict.fromkeys(definition.work, 0),
+    )
+
+    def propose(basis: Basis) -> Proposal:
+        proposal = changes.apply(basis.snapshot, definition, first)
+        if not confirm and (moves := proposal.moves):
+            raise Refused("this definition would move keys; confirm to go on", details=[str(move) for move in moves])
+        return proposal
+
+    return propose
+
+
+def set_dial(
+    target: str,
+    percent: object,
+    *,
+    cohort: str | None = None,
+    evict: bool = False,
+    all_cohorts: bool = False,
+) -> Intent:
+    """
+    Set a dial.
+
+    Args:
+        percent: A percentage, or "inherit" or None for a cohort that shall follow the flow again.
+    """
+    parts = None if percent is None or percent == INHERIT else parse_percent(percent)
+    return lambda basis: changes.set_dial(
+        basis.current, target, parts, cohort=cohort, evict=evict, all_cohorts=all_cohorts
+    )
+
+
+def rollback(target: str | None) -> Intent:
+    """
+    Send a flow or a journey back to OLD; None means every flow.
+    """
+    return lambda basis: changes.rollback(basis.current, target)
+
+
+def freeze() -> Intent:
+    """
+    Refuse changes towards NEW.
+    """
+    return lambda basis: changes.freeze(basis.current)
+
+
+def unfreeze() -> Intent:
+    """
+    Allow changes towards NEW again.
+    """
+    return lambda basis: changes.unfreeze(basis.current)
+
+
+def override(target: str, key: object, side: object) -> Intent:
+    """
+    Put one key on a side by name.
+
+    Args:
+        side: A `Backend`, "old", "new" or a side's own name; None takes the override back.
+    """
+
+    def propose(basis: Basis) -> Proposal:
+        if basis.secret is None:
+            raise ConfigurationError("this store does not give the secret that overrides are written with")
+        backend = _backend(basis.current.definition, side)
+        return changes.override(basis.current, target, key, backend, secret=basis.secret)
+
+    return propose
+
+
+def set_work(item: str, percent: object) -> Intent:
+    """
+    Say how far a work item has come.
+    """
+    parts = parse_percent(percent)
+    return lambda basis: changes.set_work(basis.current, item, parts)
+
+
+def adopt(seen: Iterable[int]) -> Intent:
+    """
+    Declare the store's history the surviving one.
+
+    Args:
+        seen: The epochs that routers were seen to run.
+    """
+    epochs = tuple(seen)
+    return lambda basis: changes.adopt(basis.current, epochs)
+
+
+def _backend(definition: Migration, side: object) -> Backend | None:
+    if side is None:
+        return None
+    names = {name: Backend(value) for name, value in definition.sides().items()}
+    backend = side_of(side, names)
+    if backend is None:
+        raise ConfigurationError(f"the side is {side!r}; allowed: old, new, or none to take an override back")
+    return backend

@@ -1,0 +1,175 @@
+"""
+How a status comes about: the facts of a store at one moment, put together.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, time
+from zoneinfo import ZoneInfo
+
+import attrs
+
+from cutover.core.bucketing import PARTS
+from cutover.core.checkin import Fleet, InstanceState, Kind
+from cutover.core.fleet import Recent, Sides, by_flow, effective_progress, recent, states
+from cutover.core.percent import format_percent
+from cutover.core.progress import forecast, target_progress
+from cutover.core.snapshot import Snapshot
+from cutover.operations.status import FlowStatus, Instance, Progress, Status, Waiting, WorkStatus
+from cutover.operations.trail import Trail
+
+__all__ = ["Facts", "instances_of", "status_of"]
+
+
+@attrs.frozen(kw_only=True)
+class Facts:
+    """
+    What was read of a migration.
+
+    Attributes:
+        fleet: Read before the snapshot.
+        trail: What the ledger says; empty where the source keeps none.
+    """
+
+    store: str
+    durability: str
+    snapshot: Snapshot
+    fleet: Fleet
+    trail: Trail
+
+
+def status_of(facts: Facts, *, now: datetime) -> Status:
+    """
+    Put the facts together.
+    """
+    snapshot, definition = facts.snapshot, facts.snapshot.definition
+    traffic = recent(facts.fleet, snapshot.head, changed=snapshot.at, now=now)
+    instances = instances_of(facts.fleet, snapshot, now=now)
+    return Status(
+        at=now,
+        store=facts.store,
+        migration=definition.name,
+        title=definition.title,
+        old=definition.old,
+        new=definition.new,
+        timezone=definition.timezone,
+        version=snapshot.version,
+        head=snapshot.head.hash,
+        epoch=snapshot.epoch,
+        changed_at=snapshot.at,
+        durability=facts.durability,
+        is_frozen=snapshot.frozen,
+        frozen=facts.trail.frozen,
+        progress=_progress(facts, traffic, now),
+        window=traffic.window.value,
+        window_since=traffic.since,
+        flows=_flows(facts, traffic, instances),
+        work=tuple(
+            WorkStatus(name=w.name, title=w.title, weight=f"{w.weight:f}", parts=snapshot.work[w.name])
+            for w in definition.work.values()
+        ),
+        instances=instances,
+        last=facts.trail.last,
+    )
+
+
+def instances_of(fleet: Fleet, snapshot: Snapshot, *, now: datetime) -> tuple[Instance, ...]:
+    """
+    Describe every router process, by host and process id.
+    """
+    by_name = states(fleet, snapshot.head, now=now)
+    described = (
+        Instance(
+            name=report.instance,
+            state=by_name[report.instance],
+            host=report.host,
+            pid=report.pid,
+            version="" if report.head is None else str(report.head),
+            library=report.library,
+            started=report.started,
+            seen=report.at,
+            age=now - report.at,
+            break_glass=report.break_glass,
+        )
+        for report in fleet.instances
+    )
+    return tuple(sorted(described, key=lambda one: (one.host, one.pid, one.name)))
+
+
+def _progress(facts: Facts, traffic: Recent, now: datetime) -> Progress:
+    definition = facts.snapshot.definition
+    target = target_progress(facts.snapshot)
+    started = facts.trail.began
+    zone = _zone(facts.snapshot)
+    if definition.started is not None:
+        started = datetime.combine(definition.started, time(), zone)
+    days = None if definition.deadline is None else (definition.deadline - now.astimezone(zone).date()).days
+    return Progress(
+        target=target,
+        effective=effective_progress(facts.snapshot, traffic.totals),
+        started=started,
+        deadline=definition.deadline_instant(),
+        days_left=days,
+        forecast=None if started is None else forecast(target, since=started, now=now),
+    )
+
+
+def _flows(facts: Facts, traffic: Recent, instances: tuple[Instance, ...]) -> tuple[FlowStatus, ...]:
+    snapshot = facts.snapshot
+    ever = facts.fleet.totals()
+    window = by_flow(traffic.totals, Kind.REQUESTS)
+    requests, errors = by_flow(ever, Kind.REQUESTS), by_flow(ever, Kind.CALLS, detail="error")
+    result = []
+    for flow in snapshot.definition.flows.values():
+        now, total, failed = (sides.get(flow.name, Sides()) for sides in (window, requests, errors))
+        status = FlowStatus(
+            name=flow.name,
+            weight=f"{flow.weight:f}",
+            dial=snapshot.dials[flow.name],
+            effective=snapshot.effective_parts(flow.name),
+            held_by=snapshot.held_by(flow.name),
+            cohorts={c: snapshot.effective_parts(flow.name, c) for c in snapshot.cohorts_of(flow.name)},
+            overrides=len(snapshot.effective_overrides(flow.name)),
+            share=now.ratio,
+            window_requests=now.old + now.new,
+            old_requests=total.old,
+            new_requests=total.new,
+            old_errors=failed.old,
+            new_errors=failed.new,
+            changed_at=facts.trail.changed_at(snapshot.definition, flow.name),
+            waiting_for=(),
+        )
+        result.append(attrs.evolve(status, waiting_for=tuple(_waiting(status, facts, instances))))
+    return tuple(result)
+
+
+def _waiting(flow: FlowStatus, facts: Facts, instances: tuple[Instance, ...]) -> Iterator[Waiting]:
+    """
+    Name what a flow waits for, the most pressing first.
+    """
+    snapshot = facts.snapshot
+    glass = [i for i in instances if "*" in i.break_glass or flow.name in i.break_glass]
+    if glass:
+        yield Waiting(f"break-glass on {len(glass)} of {len(instances)} instances")
+    for state, word in ((InstanceState.REGRESSED, "regressed"), (InstanceState.BEHIND, "behind")):
+        count = sum(instance.state is state for instance in instances)
+        if count:
+            yield Waiting(f"{count} of {len(instances)} instances {word}", snapshot.at)
+    if flow.held_by is not None:
+        yield Waiting(f"held to {format_percent(flow.effective)} by {flow.held_by}", flow.changed_at)
+    behind = [name for name, parts in flow.cohorts.items() if parts < flow.effective]
+    for name in behind:
+        yield Waiting(f"cohort {name} stays at {format_percent(flow.cohorts[name])}", flow.changed_at)
+    if snapshot.frozen and (flow.effective < PARTS or behind):
+        frozen = facts.trail.frozen
+        yield Waiting(f"frozen by {frozen.actor}" if frozen else "frozen", frozen.at if frozen else None)
+    if not flow.window_requests:
+        yield Waiting("no traffic yet" if not flow.old_requests + flow.new_requests else "no traffic now")
+    lost = [i.seen for i in instances if i.state is InstanceState.LOST]
+    if lost:
+        yield Waiting(f"{len(lost)} of {len(instances)} instances lost", min(lost))
+    if 0 < flow.effective < PARTS and flow.held_by is None and not snapshot.frozen:
+        yield Waiting("the next step", flow.changed_at)
+
+
+def _zone(snapshot: Snapshot) -> ZoneInfo:
+    return ZoneInfo(snapshot.definition.timezone)

@@ -1,0 +1,277 @@
+"""
+The status of a migration: what was asked for, what users see, and what stands between the two.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from fractions import Fraction
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import attrs
+
+from cutover.core.bucketing import PARTS
+from cutover.core.checkin import InstanceState
+from cutover.core.instants import format_instant
+from cutover.core.ledger import Change
+from cutover.core.snapshot import SCHEMA
+
+__all__ = ["FlowStatus", "Instance", "Progress", "Status", "Waiting", "WorkStatus"]
+
+DECIMALS = 5  # of a ratio: one part
+
+
+@attrs.frozen
+class Waiting:
+    """
+    One thing that a flow waits for.
+
+    Attributes:
+        text: Such as "2 of 6 instances behind".
+        since: Since when; None where that is not known.
+    """
+
+    text: str
+    since: datetime | None = None
+
+
+@attrs.frozen(kw_only=True)
+class FlowStatus:
+    """
+    One flow.
+
+    Attributes:
+        dial: Parts of 100,000, as set.
+        effective: Parts that hold, after the flows that it goes together with.
+        held_by: The flow that holds this one below its own dial.
+        cohorts: Effective parts of the cohorts with a dial of their own.
+        overrides: How many keys are put on a side by name.
+        share: The measured share of NEW in the window; None without traffic.
+        window_requests: How many requests the share was measured over.
+        old_requests: All requests to OLD that were ever counted; likewise the others.
+        old_errors: Calls to OLD that ended with an error.
+        changed_at: When the dial that holds last may have changed.
+        waiting_for: What stands in the way, the most pressing first; empty at 100%.
+    """
+
+    name: str
+    weight: str
+    dial: int
+    effective: int
+    held_by: str | None
+    cohorts: Mapping[str, int]
+    overrides: int
+    share: Fraction | None
+    window_requests: int
+    old_requests: int
+    new_requests: int
+    old_errors: int
+    new_errors: int
+    changed_at: datetime | None
+    waiting_for: tuple[Waiting, ...]
+
+    def document(self) -> dict[str, Any]:
+        """
+        Give the flow as it stands in `status --json`.
+        """
+        return {
+            "name": self.name,
+            "weight": self.weight,
+            "dial_ratio": _parts_ratio(self.dial),
+            "target_ratio": _parts_ratio(self.effective),
+            "held_by": self.held_by,
+            "cohorts": {name: _parts_ratio(parts) for name, parts in self.cohorts.items()},
+            "overrides": self.overrides,
+            "actual_ratio": _ratio(self.share),
+            "actual_requests": self.window_requests,
+            "requests": {"old": self.old_requests, "new": self.new_requests},
+            "errors": {"old": self.old_errors, "new": self.new_errors},
+            "changed_at": _instant(self.changed_at),
+            "waiting_for": [{"text": one.text, "since": _instant(one.since)} for one in self.waiting_for],
+        }
+
+
+@attrs.frozen(kw_only=True)
+class WorkStatus:
+    """
+    One work item.
+
+    Attributes:
+        parts: How far it has come, of 100,000.
+    """
+
+    name: str
+    title: str
+    weight: str
+    parts: int
+
+
+@attrs.frozen(kw_only=True)
+class Progress:
+    """
+    How far the migration has come, 0 to 1.
+
+    Attributes:
+        target: What dials and work items say.
+        effective: What users see; None where a raised flow has no traffic to measure.
+        days_left: Days to the deadline in the migration's timezone; negative when it is over.
+        forecast: When it would be complete at its mean pace so far; None without a pace.
+    """
+
+    target: Fraction
+    effective: Fraction | None
+    started: datetime | None
+    deadline: datetime | None
+    days_left: int | None
+    forecast: datetime | None
+
+    def document(self) -> dict[str, Any]:
+        """
+        Give the progress as it stands in `status --json`.
+        """
+        return {
+            "target_ratio": _ratio(self.target),
+            "effective_ratio": _ratio(self.effective),
+            "started": _instant(self.started),
+            "deadline": _instant(self.deadline),
+            "days_left": self.days_left,
+            "forecast": _instant(self.forecast),
+        }
+
+
+@attrs.frozen(kw_only=True)
+class Instance:
+    """
+    One router process, as it last checked in.
+
+    Attributes:
+        version: What it runs, as ``version:head``; empty if nothing yet.
+        age: Since its last check-in.
+    """
+
+    name: str
+    state: InstanceState
+    host: str
+    pid: int
+    version: str
+    library: str
+    started: datetime
+    seen: datetime
+    age: timedelta
+    break_glass: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        """
+        Give the instance as it stands in `instances --json`.
+        """
+        return {
+            "instance": self.name,
+            "state": self.state.value,
+            "host": self.host,
+            "pid": self.pid,
+            "version": self.version,
+            "library": self.library,
+            "started": _instant(self.started),
+            "seen": _instant(self.seen),
+            "age_seconds": round(self.age.total_seconds(), 3),
+            "break_glass": list(self.break_glass),
+        }
+
+
+@attrs.frozen(kw_only=True)
+class Status:
+    """
+    One migration at one moment.
+
+    Attributes:
+        at: When the status was taken.
+        head: The hash of the last change.
+        changed_at: When that change was made.
+        durability: What an acknowledged change survives in this store; empty where it only reads.
+        frozen: The change that froze it; None where nothing is known of one.
+        window: Which stretch of traffic the shares were measured over, and since when.
+        last: The last changes, oldest first.
+    """
+
+    at: datetime
+    store: str
+    migration: str
+    title: str
+    old: str
+    new: str
+    timezone: str
+    version: int
+    head: str
+    epoch: int
+    changed_at: datetime
+    durability: str
+    is_frozen: bool
+    frozen: Change | None
+    progress: Progress
+    window: str
+    window_since: datetime
+    flows: tuple[FlowStatus, ...]
+    work: tuple[WorkStatus, ...]
+    instances: tuple[Instance, ...]
+    last: tuple[Change, ...]
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """
+        The timezone that days are counted in.
+        """
+        return ZoneInfo(self.timezone)
+
+    def count(self, state: InstanceState) -> int:
+        """
+        Count the instances in a state.
+        """
+        return sum(instance.state is state for instance in self.instances)
+
+    def document(self) -> dict[str, Any]:
+        """
+        Give the status as one JSON object; its shape is documented in `docs/reference/status.md`.
+        """
+        return {
+            "schema": SCHEMA,
+            "at": _instant(self.at),
+            "store": self.store,
+            "migration": self.migration,
+            "title": self.title,
+            "old": self.old,
+            "new": self.new,
+            "timezone": self.timezone,
+            "version": self.version,
+            "head": self.head,
+            "epoch": self.epoch,
+            "changed_at": _instant(self.changed_at),
+            "durability": self.durability,
+            "frozen": self._frozen_document(),
+            "progress": self.progress.document(),
+            "window": {"name": self.window, "since": _instant(self.window_since)},
+            "flows": [flow.document() for flow in self.flows],
+            "work": [
+                {"name": w.name, "title": w.title, "weight": w.weight, "ratio": _parts_ratio(w.parts)}
+                for w in self.work
+            ],
+            "instances": {state.value: self.count(state) for state in InstanceState},
+        }
+
+    def _frozen_document(self) -> dict[str, Any] | None:
+        if not self.is_frozen:
+            return None
+        if self.frozen is None:
+            return {"by": "", "at": None, "reason": ""}
+        return {"by": self.frozen.actor, "at": _instant(self.frozen.at), "reason": self.frozen.reason}
+
+
+def _instant(instant: datetime | None) -> str | None:
+    return None if instant is None else format_instant(instant)
+
+
+def _ratio(ratio: Fraction | None) -> float | None:
+    return None if ratio is None else round(float(ratio), DECIMALS)
+
+
+def _parts_ratio(parts: int) -> float:
+    return parts / PARTS

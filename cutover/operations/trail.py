@@ -1,0 +1,81 @@
+"""
+What the ledger says about the present: who froze the migration, and when each dial last changed.
+
+Read once and then only what is new: a ledger of years has many thousands of changes.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from cutover.core.ledger import Change
+from cutover.core.migration import Migration
+from cutover.stores.base import Store
+
+__all__ = ["Trail", "followed"]
+
+KEPT: Final = 20
+
+
+@attrs.frozen(kw_only=True)
+class Trail:
+    """
+    What was learnt from the changes up to one version.
+
+    Attributes:
+        began: When the migration was first applied.
+        frozen: The change that froze the migration; None while it is not frozen.
+        moved: By flow, when its own dial or those of its cohorts last changed.
+        last: The last changes, oldest first; at most 20.
+    """
+
+    began: datetime | None = None
+    frozen: Change | None = None
+    moved: Mapping[str, datetime] = attrs.field(factory=dict)
+    last: tuple[Change, ...] = ()
+
+    @property
+    def version(self) -> int:
+        """
+        The last version that is known; 0 for none.
+        """
+        return self.last[-1].version if self.last else 0
+
+    def changed_at(self, definition: Migration, flow: str) -> datetime | None:
+        """
+        Tell when the dial that holds for a flow last may have changed: its own or one that goes together with it.
+        """
+        instants = (self.moved.get(member) for member in definition.together_with(flow))
+        return max((instant for instant in instants if instant is not None), default=None)
+
+    def extended(self, changes: Sequence[Change]) -> "Trail":
+        """
+        Learn what later changes say.
+        """
+        began, frozen, moved = self.began, self.frozen, dict(self.moved)
+        for change in changes:
+            began = began or change.at
+            if "frozen" in change.effects:
+                frozen = change if change.effects["frozen"] else None
+            for flow in {**change.effects.get("dials", {}), **change.effects.get("cohorts", {})}:
+                moved[flow] = change.at
+        return Trail(began=began, frozen=frozen, moved=moved, last=(*self.last, *changes)[-KEPT:])
+
+
+def followed(trail: Trail, store: Store, migration: str) -> Trail:
+    """
+    Read what is new in the ledger; all of it, where the ledger is no longer the one that the trail was read from.
+    """
+    known = trail.last[-1] if trail.last else None
+    changes = _changes(store, migration, after=trail.version - 1 if known else 0)
+    if known is None:
+        return trail.extended(changes)
+    if changes and changes[0].hash == known.hash:
+        return trail.extended(changes[1:])
+    return Trail().extended(_changes(store, migration, after=0))
+
+
+def _changes(store: Store, migration: str, *, after: int) -> list[Change]:
+    return [Change.decode(text) for text in store.history(migration, after=after)]
