@@ -10,7 +10,7 @@ from cutover.core.break_glass import broken_glass
 from cutover.core.bucketing import PARTS, digest_of, key_bytes, position_of
 from cutover.core.snapshot import Snapshot
 
-__all__ = ["decide"]
+__all__ = ["decide", "side_names"]
 
 NO_LINES: Final[Mapping[str, Backend]] = {}
 
@@ -49,7 +49,7 @@ def decide(
         return Decision(flow, backend, reason, version, position)
 
     if home is not UNSET:
-        side = side_of(home, _names(snapshot))
+        side = side_of(home, side_names(snapshot))
         if side is None:
             return because(Reason.HOME_UNKNOWN, Backend.OLD)
         return because(Reason.HOME, side)
@@ -76,7 +76,10 @@ def decide(
     return because(Reason.COHORT if by_cohort else Reason.PERCENT, Backend.NEW if is_new else Backend.OLD)
 
 
-def _names(snapshot: Snapshot | None) -> dict[object, Backend]:
+def side_names(snapshot: Snapshot | None) -> dict[object, Backend]:
+    """
+    Give every name that a home may have, None for unmarked things among them.
+    """
     sides = {None: "old", "old": "old", "new": "new"}
     names = sides if snapshot is None else snapshot.definition.sides()
     return {name: Backend(side) for name, side in names.items()}

@@ -1,0 +1,213 @@
+"""
+The handle of one flow: what application code calls for each request.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+from mmh3 import mmh3_32_uintdigest as hash_of
+
+from cutover.core.backend import UNSET, Backend, Decision
+from cutover.core.bucketing import PARTS
+from cutover.router.compiled import SLOT_BITS, Circumstances, Dial, FlowPlan, compile_flow
+from cutover.router.counting import Cell, FlowCells
+from cutover.router.request import Request
+
+__all__ = ["Flow", "Notices"]
+
+CohortOf = Callable[[Any], str | None]
+Observe = Callable[[Backend, float], None]
+Route = Callable[..., Backend]
+Ticks = Iterator[Backend]
+Dials = dict[str | None, Dial]
+Use = Callable[[Circumstances], None]
+
+
+class Notices(Protocol):
+    """
+    Where a flow leaves what should be logged once, off the request path.
+    """
+
+    def note(self, event: str, **facts: str) -> None:
+        """
+        Remember an event; never raises, never blocks.
+        """
+        ...
+
+
+class _Never:
+    """
+    A value of `home` that no caller has: while `Flow` compares with it, every request takes the general path.
+    """
+
+
+NEVER = _Never()
+
+
+class Flow:
+    """
+    One flow of a router. Make it once, with `Router.flow`; its methods are meant for every request.
+
+    None of them raises, blocks, does I/O or takes a lock, whatever it is given.
+
+    Args of all of them:
+        key: What is bucketed. Text, bytes, int, UUID; anything else by its `str`. None and empty text have no place:
+            they go OLD unless the dial is at 0% or 100%.
+        cohort: The key's cohort; without it, `cohort_of` of the router is asked.
+        home: Where the thing already lives: a `Backend`, "old" or "new", or the side's own name. None is an unmarked
+            thing, older than the migration: OLD.
+        synthetic: A load test, a probe or a bot: routed as usual, counted apart.
+
+    Attributes:
+        route: ``route(key, cohort=None, home=UNSET, synthetic=False)`` gives the `Backend`, and counts.
+    """
+
+    __slots__ = ("_cohort_of", "_notices", "_observe", "_plan", "cells", "name", "route", "use")
+
+    def __init__(
+        self, name: str, notices: Notices, cohort_of: CohortOf | None = None, observe: Observe | None = None
+    ) -> None:
+        self.name = name
+        self.cells = FlowCells(name)
+        self._notices = notices
+        self._cohort_of = cohort_of
+        self._observe = observe or _unobserved
+        self._plan = compile_flow(name, Circumstances(), self.cells)
+        self.route, self.use = _route(self, cohort_of)
+        self.use(Circumstances())
+
+    def decide(self, key: object, cohort: str | None = None, home: object = UNSET, synthetic: bool = False) -> Decision:
+        """
+        Decide and say why; counted as `route` counts.
+        """
+        plan = self._plan
+        cell, hash_ = self._find(plan, key, cohort, home)
+        next(self.cells.synthetic[cell.backend].ticks if synthetic else cell.ticks)
+        return _decision(self.name, plan, key, cell, hash_)
+
+    def peek(self, key: object, cohort: str | None = None, home: object = UNSET) -> Decision:
+        """
+        Decide and say why without counting: for templates and tests.
+        """
+        plan = self._plan
+        return _decision(self.name, plan, key, *self._find(plan, key, cohort, home))
+
+    def request(self, key: object, cohort: str | None = None, home: object = UNSET, synthetic: bool = False) -> Request:
+        """
+        Open a block around a call to the back end, sync or async; it is timed, and its outcome is counted.
+
+            with pay.request("user-42") as request:
+                client = clients[request.backend]
+        """
+        return Request(self, key, cohort, home, synthetic)
+
+    def called(self, backend: Backend, outcome: str, seconds: float) -> None:
+        """
+        Count one call to a back end, and how long it took.
+        """
+        next(self.cells.calls[backend, outcome].ticks)
+        self._observe(backend, seconds)
+
+    def restart_counting(self) -> None:
+        """
+        Begin at zero, from the next `use` on: what was counted before a fork belongs to the parent.
+        """
+        self.cells = FlowCells(self.name)
+
+    def adopt_plan(self, plan: FlowPlan) -> None:
+        """
+        Let every method but `route` decide by this plan; `use` does both.
+        """
+        self._plan = plan
+
+    def count(self, key: object, cohort: str | None, home: object, synthetic: bool) -> Backend:
+        """
+        Do what `route` does, on the general path.
+        """
+        cell = self._find(self._plan, key, cohort, home)[0]
+        return next(self.cells.synthetic[cell.backend].ticks if synthetic else cell.ticks)
+
+    def _find(self, plan: FlowPlan, key: object, cohort: object, home: object) -> tuple[Cell, int | None]:
+        if home is not UNSET:
+            cell = plan.at_home(home)
+            if cell is plan.lost:
+                self._notices.note("cutover.home_unknown", flow=self.name, kind=type(home).__name__)
+            return cell, None
+        if cohort is None and self._cohort_of is not None:
+            cohort = self._asked(self._cohort_of, key)
+        return plan.resolve(key, cohort)
+
+    def _asked(self, cohort_of: CohortOf, key: object) -> str | None:
+        try:
+            return cohort_of(key)
+        except Exception as error:  # noqa: BLE001 - the application's function may raise anything
+            self._notices.note("cutover.cohort_of_failed", flow=self.name, error=type(error).__name__)
+            return None
+
+
+def _decision(flow: str, plan: FlowPlan, key: object, cell: Cell, hash_: int | None) -> Decision:
+    if hash_ is None:
+        hash_ = plan.hash(key)
+    return Decision(flow, cell.backend, cell.detail, plan.version, None if hash_ is None else hash_ * PARTS >> 32)
+
+
+def _unobserved(backend: Backend, seconds: float) -> None:
+    """
+    Take no note of how long a call took: for routers without metrics.
+    """
+
+
+def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:
+    """
+    Build `Flow.route` as a closure: a call then reads cells of it and no attribute.
+
+    Two short paths, for a key alone and for a key with a cohort or beside overrides, and the general one behind them;
+    each function has few free variables, because a call copies them all. `plain` and `usual` are the values of `home`
+    with which a request may take the short ones: `UNSET`, or a value that nobody has. So one comparison asks for a
+    home and for what the path cannot do.
+
+    Only `use` writes what `route` reads, and not as one: whatever mixture a request meets meanwhile, `new` answers NEW,
+    `old` answers OLD, and each threshold is that of the plan before or of the one after.
+    """
+    plain: object = NEVER
+    usual: object = NEVER
+    salt, threshold = "", 0
+    new: Ticks = iter(())
+    old: Ticks = iter(())
+    dials: Dials = {}
+    overridden = b""
+
+    def route(key: Any, cohort: str | None = None, home: object = UNSET, synthetic: bool = False) -> Backend:
+        try:
+            if cohort is None and home is plain and key and not synthetic:
+                return next(new if hash_of((salt + key).encode()) < threshold else old)
+        except Exception:  # noqa: BLE001, S110 - not text, or not UTF-8: the next path knows what to do
+            pass
+        return less_plain(key, cohort, home, synthetic)
+
+    def less_plain(key: Any, cohort: str | None, home: object, synthetic: bool) -> Backend:
+        try:
+            if home is usual and key and not synthetic:
+                if cohort is None and cohort_of is not None:
+                    cohort = cohort_of(key)
+                dial = dials[cohort]
+                hash_ = hash_of((salt + key).encode())
+                if not overridden[hash_ >> SLOT_BITS]:
+                    return next(dial.new.ticks if hash_ < dial.threshold else dial.old.ticks)
+        except Exception:  # noqa: BLE001, S110 - such a key, cohort or `cohort_of` is for the general path
+            pass
+        return flow.count(key, cohort, home, synthetic)
+
+    def use(given: Circumstances) -> None:
+        nonlocal plain, usual, salt, threshold, new, old, dials, overridden
+        plan = compile_flow(flow.name, given, flow.cells)
+        plain = usual = NEVER
+        flow.adopt_plan(plan)
+        salt, dials, overridden = plan.salt or "", plan.dials, plan.overridden
+        dial = dials[None]
+        new, old, threshold = dial.new.ticks, dial.old.ticks, dial.threshold
+        usual = UNSET
+        if not plan.overrides and cohort_of is None:
+            plain = UNSET
+
+    return route, use

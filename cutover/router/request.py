@@ -1,0 +1,65 @@
+"""
+A block around one call to a back end: decided on entry, timed, and counted by its outcome.
+"""
+
+from time import perf_counter
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from cutover.core.backend import UNSET, Backend, Decision
+
+if TYPE_CHECKING:
+    from cutover.router.flow import Flow
+
+__all__ = ["Request"]
+
+
+class Request:
+    """
+    What `Flow.request` gives; use it once, with ``with`` or ``async with``.
+
+    Attributes:
+        decision: Where the request goes and why; None before the block is entered.
+    """
+
+    __slots__ = ("_arguments", "_began", "_flow", "_synthetic", "decision")
+
+    def __init__(
+        self, flow: "Flow", key: object, cohort: str | None = None, home: object = UNSET, synthetic: bool = False
+    ) -> None:
+        self._flow = flow
+        self._arguments = (key, cohort, home)
+        self._synthetic = synthetic
+        self._began = 0.0
+        self.decision: Decision | None = None
+
+    @property
+    def backend(self) -> Backend:
+        """
+        Where the request goes.
+        """
+        if self.decision is None:
+            raise RuntimeError("the request is decided when its block is entered")
+        return self.decision.backend
+
+    def __enter__(self) -> Self:
+        self.decision = self._flow.decide(*self._arguments, self._synthetic)
+        self._began = perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._synthetic:
+            return
+        took = perf_counter() - self._began
+        outcome = "ok" if kind is None else "error" if issubclass(kind, Exception) else "cancelled"
+        self._flow.called(self.backend, outcome, took)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
