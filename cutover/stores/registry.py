@@ -1,0 +1,97 @@
+"""
+From a URL to a source: the one place that knows which schemes there are.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from cutover.errors import ConfigurationError
+from cutover.stores.base import Source, Store
+
+__all__ = ["open_store", "redacted"]
+
+MEMORY_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+LOCAL: Final = ("memory", "sqlite", "file")
+SECRET_OPTION: Final = re.compile(r"([?&][^=&#]*(?:pass|secret|token|key)[^=&#]*=)[^&#]*", re.IGNORECASE)
+
+
+def open_store(url_or_store: object) -> Source | Store:
+    """
+    Give the source that a URL names. Nothing is read or created yet.
+
+    Args:
+        url_or_store: A URL, or a source or store object, which is given back as it is; whoever made it closes it.
+
+    Raises:
+        ConfigurationError: If the URL can never work: what is wrong, and what is allowed.
+    """
+    if isinstance(url_or_store, Source):
+        return url_or_store
+    if not isinstance(url_or_store, str):
+        kind = type(url_or_store).__name__
+        raise ConfigurationError(f"the store is a {kind}; allowed: a URL such as sqlite:///cutover.db, or a store")
+    scheme, colon, rest = url_or_store.partition(":")
+    opener = OPENERS.get(scheme)
+    if not colon or opener is None:
+        raise ConfigurationError(f"the store {redacted(url_or_store)!r} has an unknown scheme; allowed: {ALLOWED}")
+    if "\0" in rest:
+        raise ConfigurationError(f"the store {url_or_store!r} holds a NUL character; allowed: {ALLOWED}")
+    return opener(rest)
+
+
+def redacted(url: str) -> str:
+    """
+    Name a store without credentials: user, password and secret options are taken out.
+    """
+    scheme, colon, rest = url.partition(":")
+    if colon and scheme in LOCAL and not rest.startswith("//"):
+        return url
+    slashes = "//" if rest.startswith("//") else ""
+    body = rest.removeprefix(slashes)
+    if colon and body.startswith("/"):
+        return url if scheme in LOCAL else SECRET_OPTION.sub(r"\1***", url)
+    location, question, options = body.rpartition("?") if "?" in body else (body, "", "")
+    _, at, host = location.rpartition("@")
+    shown = f"***@{host}" if at else location
+    return SECRET_OPTION.sub(r"\1***", f"{scheme}{colon}{slashes}{shown}{question}{options}")
+
+
+def _memory(rest: str) -> Store:
+    from cutover.stores.memory import MemoryStore  # noqa: PLC0415 - a program loads only the store that it uses
+
+    if not MEMORY_NAME.fullmatch(rest):
+        raise _wrong(f"memory:{rest}", "memory:NAME, with 1 to 64 letters, digits, '.', '_' and '-'")
+    return MemoryStore(rest)
+
+
+def _sqlite(rest: str) -> Store:
+    from cutover.stores.sqlite import SqliteStore  # noqa: PLC0415 - a program loads only the store that it uses
+
+    allowed = "sqlite:///relative/path.db or sqlite:////absolute/path.db, without options"
+    path = rest.removeprefix("///")
+    if not rest.startswith("///") or not path or path.endswith("/") or "?" in path:
+        raise _wrong(f"sqlite:{rest}", allowed)
+    if path == ":memory:":
+        raise _wrong(f"sqlite:{rest}", f"{allowed}; memory:NAME is the store without a file")
+    return SqliteStore(path)
+
+
+def _file(rest: str) -> Source:
+    from cutover.stores.file import FileSource  # noqa: PLC0415 - a program loads only the store that it uses
+
+    path = rest.removeprefix("//") if rest.startswith("///") else rest
+    if not path or path.startswith("//") or path.endswith("/"):
+        raise _wrong(f"file:{rest}", "file:relative/path or file:/absolute/path")
+    return FileSource(path)
+
+
+def _wrong(url: str, allowed: str) -> ConfigurationError:
+    return ConfigurationError(f"the store {redacted(url)!r} cannot be opened; allowed: {allowed}")
+
+
+OPENERS: Final[Mapping[str, Callable[[str], Source | Store]]] = MappingProxyType(
+    {"memory": _memory, "sqlite": _sqlite, "file": _file}
+)
+ALLOWED: Final = "memory:NAME, sqlite:///PATH, file:PATH"
