@@ -25,8 +25,9 @@ def parse_break_glass(text: str | bytes, source: str) -> Mapping[str, Backend]:
         ConfigurationError: If the file is no TOML, or a line is not a flow or "*" with "old" or "new".
     """
     try:
-        lines = tomllib.loads(text.decode() if isinstance(text, bytes) else text)
-    except ValueError as error:
+        text = text.decode() if isinstance(text, bytes) else text
+        lines = tomllib.loads(text.removeprefix("\ufeff"))  # Windows editors put a byte order mark first
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{source} is not TOML: {error}") from error
     for name, side in lines.items():
         if side not in ("old", "new"):

@@ -32,10 +32,10 @@ def well_formed(text: str) -> bytes:
     Encode text as WHATWG's UTF-8 encoder does: surrogate pairs are joined, lone ones become U+FFFD.
     """
     try:
-        return text.encode()
+        return str.encode(text)  # a subclass is what it holds, whatever its methods say
     except UnicodeEncodeError:
         # mmh3 5.3.1 ends the process on such a str, and JSON of a request can carry one.
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+        return str.encode(text, "utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
 def key_bytes(key: object) -> bytes | None:
@@ -48,11 +48,11 @@ def key_bytes(key: object) -> bytes | None:
     """
     if key is None:
         return None
-    if isinstance(key, bytes):
-        return key or None
     try:
-        return well_formed(key if type(key) is str else str(key)) or None
-    except Exception:  # noqa: BLE001 - a stranger's __str__ may raise anything
+        if isinstance(key, bytes):  # a lazy proxy's `__class__` may raise, too
+            return key or None
+        return well_formed(key if isinstance(key, str) else str(key)) or None
+    except Exception:  # noqa: BLE001 - a stranger's methods may raise anything
         return None
 
 

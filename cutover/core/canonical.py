@@ -6,7 +6,7 @@ percentage is an integer of parts, a time is text.
 """
 
 import json
-from collections.abc import Mapping
+from collections import Counter
 from typing import Any, Final
 
 from cutover.errors import Corrupt
@@ -14,6 +14,7 @@ from cutover.errors import Corrupt
 __all__ = ["LARGEST_INTEGER", "decode", "encode"]
 
 LARGEST_INTEGER: Final = 2**53 - 1
+DEEPEST: Final = 32  # what this library writes is 6 deep; whoever walks a document need not fear its depth
 
 
 def encode(value: object) -> str:
@@ -35,9 +36,11 @@ def decode(text: str | bytes, what: str) -> dict[str, Any]:
         what: What the text is, for the error message.
 
     Raises:
-        Corrupt: If it is no JSON object, or holds a duplicate key, a float, a large integer or a lone surrogate.
+        Corrupt: If it is no JSON object in UTF-8, is nested too deep, or holds a duplicate key, a float, a large
+            integer, a lone surrogate or a key that is not ASCII.
     """
     try:
+        text = text.decode() if isinstance(text, bytes) else text
         value = json.loads(
             text,
             object_pairs_hook=_without_duplicates,
@@ -45,9 +48,8 @@ def decode(text: str | bytes, what: str) -> dict[str, Any]:
             parse_constant=_no_float,
             parse_int=_small_integer,
         )
-        if isinstance(text, bytes):
-            text = text.decode()
-        if "\\ud" in text or "\\uD" in text or not text.isascii():
+        _check_depth(value)
+        if "\\u" in text or not text.isascii():
             _check(value, "$")
     except (ValueError, RecursionError) as error:
         raise Corrupt(f"{what} is not valid JSON of this library: {error}") from error
@@ -64,7 +66,7 @@ def _check(value: object, where: str) -> None:
     elif isinstance(value, int):
         if abs(value) > LARGEST_INTEGER:
             raise ValueError(f"{where}: {value} is not below 2^53")
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str) or not key.isascii():
                 raise ValueError(f"{where}: the key {key!r} is not ASCII text")
@@ -76,11 +78,21 @@ def _check(value: object, where: str) -> None:
         raise ValueError(f"{where}: a {type(value).__name__} has no canonical form")
 
 
+def _check_depth(value: object) -> None:
+    level = [value]
+    for _ in range(DEEPEST):
+        parts = (part.values() if isinstance(part, dict) else part for part in level if isinstance(part, dict | list))
+        level = [item for part in parts for item in part if isinstance(item, dict | list)]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {DEEPEST} deep")
+
+
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)!r} stands twice")
+        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"the key {name!r} stands twice")
     return result
 
 

@@ -84,11 +84,13 @@ def apply(snapshot: Snapshot | None, definition: Migration, first: Snapshot) -> 
         snapshot,
         definition=definition,
         dials={flow: snapshot.dials.get(flow, 0) for flow in definition.flows},
-        cohort_dials={
-            flow: {c: parts for c, parts in dials.items() if c in definition.cohorts}
-            for flow, dials in snapshot.cohort_dials.items()
-            if flow in definition.flows
-        },
+        cohort_dials=_non_empty(
+            {
+                flow: _only(dials, definition.cohorts)
+                for flow, dials in snapshot.cohort_dials.items()
+                if flow in definition.flows
+            }
+        ),
         overrides=_only(snapshot.overrides, definition.flows),
         work={item: snapshot.work.get(item, 0) for item in definition.work},
         evictions=_only(snapshot.evictions, definition.flows),
@@ -115,12 +117,15 @@ def set_dial(
         all_cohorts: Let every cohort inherit, so that none stays behind.
 
     Raises:
-        ConfigurationError: If the target or the cohort is unknown, or the arguments contradict each other.
+        ConfigurationError: If the target or the cohort is unknown, *parts* out of range, or the arguments contradict
+            each other.
         Refused: If the migration is frozen and some key would go to NEW, or *evict* comes with a dial that is not
             lowered.
     """
     flows = flows_of(snapshot.definition, target)
     _check_cohort(snapshot.definition, cohort)
+    if parts is not None:
+        _check_parts(parts)
     if parts is None and cohort is None:
         raise ConfigurationError("inherit is for a cohort: name one")
     if all_cohorts and cohort is not None:
@@ -229,11 +234,12 @@ def set_work(snapshot: Snapshot, item: str, parts: int) -> Proposal:
     Say how far a work item has come.
 
     Raises:
-        ConfigurationError: If there is no such work item.
+        ConfigurationError: If there is no such work item, or *parts* is out of range.
     """
     if item not in snapshot.definition.work:
         known = ", ".join(snapshot.definition.work) or "none is defined"
         raise ConfigurationError(f"there is no work item {item!r}; allowed: {known}")
+    _check_parts(parts)
     after = attrs.evolve(snapshot, work={**snapshot.work, item: parts})
     return Proposal(verb="work", arguments={"item": item, "parts": parts}, before=snapshot, after=after)
 
@@ -245,7 +251,7 @@ def adopt(snapshot: Snapshot, seen: Iterable[int] = ()) -> Proposal:
     Args:
         seen: The epochs that routers were seen to run.
     """
-    epoch = max(snapshot.epoch, *seen) + 1 if seen else snapshot.epoch + 1
+    epoch = max((snapshot.epoch, *seen)) + 1
     head = attrs.evolve(snapshot.head, epoch=epoch)
     after = _evicted(attrs.evolve(snapshot, head=head), snapshot.definition.flows)
     return Proposal(verb="adopt", arguments={"epoch": epoch}, before=snapshot, after=after)
@@ -284,6 +290,11 @@ def _allowed(
             )
     arguments = {name: value for name, value in arguments.items() if value is not None}
     return Proposal(verb=verb, arguments=arguments, before=before, after=after, notes=notes, is_empty=is_empty)
+
+
+def _check_parts(parts: int) -> None:
+    if type(parts) is not int or not 0 <= parts <= PARTS:
+        raise ConfigurationError(f"the dial would be at {parts!r} parts; allowed: 0 to {PARTS}")
 
 
 def _check_cohort(definition: Migration, cohort: str | None) -> None:

@@ -12,7 +12,8 @@ from typing import Any, Final, NamedTuple, Self
 
 import attrs
 
-from cutover.core.canonical import decode, encode
+from cutover.core.canonical import LARGEST_INTEGER, decode, encode
+from cutover.core.fields import counter, field, items
 from cutover.core.instants import format_instant, parse_instant
 from cutover.core.migration import frozen_mapping
 from cutover.core.snapshot import SCHEMA, Head, check_schema
@@ -139,20 +140,20 @@ class CheckIn:
         check_schema(document, "the check-in")
         try:
             return cls(
-                instance=str(document["instance"]),
-                sequence=int(document["sequence"]),
+                instance=field(document, "instance", str),
+                sequence=counter(document["sequence"], "sequence", least=1),
                 at=parse_instant(document["at"]),
-                host=str(document["host"]),
-                pid=int(document["pid"]),
+                host=field(document, "host", str),
+                pid=field(document, "pid", int),
                 started=parse_instant(document["started"]),
-                library=str(document["library"]),
-                majors=tuple(document["majors"]),
-                head=None if document["head"] is None else Head(**document["head"]),
-                regressed=bool(document["regressed"]),
-                break_glass=tuple(document["break_glass"]),
-                closing=bool(document["closing"]),
-                minutes={int(m): read_totals(t) for m, t in document["minutes"].items()},
-                since_version=read_totals(document["since_version"]),
+                library=field(document, "library", str),
+                majors=items(document, "majors", int),
+                head=None if document["head"] is None else _head(field(document, "head", dict)),
+                regressed=field(document, "regressed", bool),
+                break_glass=items(document, "break_glass", str),
+                closing=field(document, "closing", bool),
+                minutes={_minute(m): read_totals(t) for m, t in field(document, "minutes", dict).items()},
+                since_version=read_totals(field(document, "since_version", dict)),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Corrupt(f"the check-in is not valid: {error!r}") from error
@@ -178,6 +179,21 @@ class Fleet:
         Give all that was ever counted.
         """
         return add((*self.hours.values(), *self.minutes.values()))
+
+
+def _head(document: Mapping[str, Any]) -> Head:
+    return Head(
+        counter(document["epoch"], "epoch", least=1),
+        counter(document["version"], "version", least=1),
+        field(document, "hash", str),
+    )
+
+
+def _minute(text: str) -> int:
+    minute = counter(int(text), "a minute")
+    if str(minute) != text or minute > LARGEST_INTEGER:
+        raise ValueError(f"{text[:24]!r} is not a minute")
+    return minute
 
 
 def minute_of(instant: datetime) -> int:
@@ -215,7 +231,7 @@ def read_totals(document: Mapping[str, Any]) -> dict[Counted, int]:
     """
     kinds = {kind.value: kind for kind in Kind}
     return {
-        Counted(kinds[kind], flow, backend, detail): int(number)
+        Counted(kinds[kind], flow, backend, detail): counter(number, "a count")
         for kind, flows in document.items()
         if kind in kinds
         for flow, backends in flows.items()

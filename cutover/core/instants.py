@@ -2,9 +2,13 @@
 Times as text: UTC with microseconds and `Z`, the one form that ledgers and documents use.
 """
 
+import re
 from datetime import UTC, datetime
+from typing import Final
 
 __all__ = ["format_instant", "parse_instant"]
+
+INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
 
 def format_instant(instant: datetime) -> str:
@@ -16,7 +20,7 @@ def format_instant(instant: datetime) -> str:
     """
     if instant.tzinfo is None:
         raise ValueError(f"{instant} has no time zone")
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def parse_instant(text: str) -> datetime:
@@ -26,4 +30,6 @@ def parse_instant(text: str) -> datetime:
     Raises:
         ValueError: If the text has another form.
     """
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    if not INSTANT.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is not a time such as 2024-03-04T09:00:00.000000Z")
+    return datetime.fromisoformat(text)

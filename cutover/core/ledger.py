@@ -7,14 +7,16 @@ elsewhere, which is what `expect` is for.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import attrs
 
 from cutover.core.canonical import decode, encode
 from cutover.core.changes import Proposal
+from cutover.core.fields import counter, field
 from cutover.core.instants import format_instant, parse_instant
 from cutover.core.merge import difference, merge
 from cutover.core.migration import frozen_mapping
@@ -23,7 +25,7 @@ from cutover.errors import ConfigurationError, Corrupt
 
 __all__ = ["Change", "Expectation", "Problem", "Verification", "seal", "verify"]
 
-SHORTEST_PREFIX = 4
+EXPECTATION: Final = re.compile(r"(?P<version>[0-9]{1,16})(?::(?P<start>[0-9a-fA-F]{4,64})(?:\.\.\.|…)?)?")
 
 
 @attrs.frozen(kw_only=True)
@@ -83,11 +85,22 @@ class Change:
         document = decode(text, "the change")
         check_schema(document, "the change")
         try:
-            fields = {field.name: document[field.name] for field in attrs.fields(cls)}
-            change = cls(**{**fields, "at": parse_instant(fields["at"])})
+            return cls(
+                schema=field(document, "schema", str),
+                migration=field(document, "migration", str),
+                version=counter(document["version"], "version", least=1),
+                at=parse_instant(document["at"]),
+                actor=field(document, "actor", str),
+                reason=field(document, "reason", str),
+                ticket=field(document, "ticket", str),
+                verb=field(document, "verb", str),
+                arguments=field(document, "arguments", dict),
+                effects=field(document, "effects", dict),
+                previous=field(document, "previous", str),
+                hash=field(document, "hash", str),
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise Corrupt(f"the change is not valid: {error!r}") from error
-        return change
 
 
 def seal(proposal: Proposal, *, at: datetime, actor: str, reason: str, ticket: str = "") -> tuple[Change, Snapshot]:
@@ -133,16 +146,12 @@ class Expectation:
         """
         if isinstance(value, cls):
             return value
-        version, _, start = str(value).partition(":")
-        start = start.removesuffix("...").removesuffix("…").lower()
-        if not version.isascii() or not version.isdecimal() or isinstance(value, bool):
-            raise ConfigurationError(f"expect is {value!r}; allowed: VERSION or VERSION:HEAD")
-        hexadecimal = all(c in "0123456789abcdef" for c in start)
-        if start and (not hexadecimal or not SHORTEST_PREFIX <= len(start) <= len(NO_HASH)):
+        match = EXPECTATION.fullmatch(str(value))
+        if match is None:
             raise ConfigurationError(
-                f"expect is {value!r}; allowed: a head of {SHORTEST_PREFIX} to {len(NO_HASH)} hex digits"
+                f"expect is {value!r}; allowed: VERSION or VERSION:HEAD, with 4 to 64 hex digits of the head"
             )
-        return cls(int(version), start)
+        return cls(int(match["version"]), (match["start"] or "").lower())
 
     def holds_for(self, version: int, hash_: str) -> bool:
         """

@@ -3,18 +3,19 @@ The definition of one migration: its flows, journeys, work items, cohorts and da
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Protocol, Self, TypeVar
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 
 from cutover.core.bucketing import SCHEME
+from cutover.core.fields import field, items, typed
 from cutover.errors import ConfigurationError, Corrupt
 
 __all__ = [
@@ -30,8 +31,12 @@ __all__ = [
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 NAME_RULE: Final = "1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
+SALT: Final = re.compile(r"[A-Za-z0-9._:/@+-]{1,64}")
+SALT_RULE: Final = "1 to 64 of A-Z, a-z, 0-9 and ._:/@+-"
 LARGEST_WEIGHT: Final = 1_000_000_000
 LONGEST_VISIT: Final = timedelta(days=365)
+FIRST_DAY: Final = date(1970, 1, 1)
+LAST_DAY: Final = date(9998, 12, 31)  # the end of the day after exists in every time zone
 
 
 class Wrong(ValueError):
@@ -74,6 +79,13 @@ def _check_weight(path: tuple[str, ...], weight: Decimal) -> None:
         )
 
 
+def _check_timezone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise Wrong(("timezone",), f"is {name!r}", "an IANA name such as Asia/Jakarta") from error
+
+
 @attrs.frozen(kw_only=True)
 class Flow:
     """
@@ -113,10 +125,10 @@ class Journey:
         _check_name(path, self.name)
         if not self.flows or len(set(self.flows)) != len(self.flows):
             raise Wrong((*path, "flows"), f"is {list(self.flows)}", "at least one flow, each once")
-        if not timedelta(seconds=1) <= self.ttl <= LONGEST_VISIT:
-            raise Wrong((*path, "ttl"), f"is {self.ttl}", "1s to 365d")
-        if not timedelta(seconds=1) <= self.idle <= self.ttl:
-            raise Wrong((*path, "idle"), f"is {self.idle}", f"1s up to the ttl of {self.ttl}")
+        if not timedelta(seconds=1) <= self.ttl <= LONGEST_VISIT or self.ttl.microseconds:
+            raise Wrong((*path, "ttl"), f"is {self.ttl}", "whole seconds, 1s to 365d")
+        if not timedelta(seconds=1) <= self.idle <= self.ttl or self.idle.microseconds:
+            raise Wrong((*path, "idle"), f"is {self.idle}", f"whole seconds, 1s up to the ttl of {self.ttl}")
 
 
 @attrs.frozen(kw_only=True)
@@ -185,12 +197,17 @@ class Migration:
                 raise Wrong((side,), f"is {name!r}", f"{NAME_RULE}; not {other!r}")
         if self.old == self.new:
             raise Wrong(("new",), f"is {self.new!r}, as old is", "another name than old")
-        if not self.salt:
-            raise Wrong(("salt",), "is empty", "text of at least one character")
+        _check_timezone(self.timezone)
+        if not SALT.fullmatch(self.salt):
+            raise Wrong(("salt",), f"is {self.salt!r}", SALT_RULE)
         if self.scheme != SCHEME:
             raise Wrong(("scheme",), f"is {self.scheme!r}", f'"{SCHEME}"')
         if not self.flows:
             raise Wrong(("flows",), "is missing", "at least one [flows.NAME]")
+        for name in ("started", "deadline"):
+            day = getattr(self, name)
+            if day is not None and not FIRST_DAY <= day <= LAST_DAY:
+                raise Wrong((name,), f"is {day}", f"{FIRST_DAY} to {LAST_DAY}")
         if self.started and self.deadline and self.started > self.deadline:
             raise Wrong(("deadline",), f"is {self.deadline}", f"{self.started} (started) or later")
         self._check_journeys()
@@ -312,31 +329,19 @@ class Migration:
         """
         try:
             return cls(
-                name=_text(document["name"]),
-                title=_text(document["title"]),
-                old=_text(document["old"]),
-                new=_text(document["new"]),
+                name=field(document, "name", str),
+                title=field(document, "title", str),
+                old=field(document, "old", str),
+                new=field(document, "new", str),
                 started=_day(document.get("started")),
                 deadline=_day(document.get("deadline")),
-                timezone=_text(document["timezone"]),
-                salt=_text(document["salt"]),
-                scheme=_text(document["scheme"]),
-                flows=_named(Flow(name=_text(f["name"]), weight=Decimal(f["weight"])) for f in document["flows"]),
-                journeys=_named(
-                    Journey(
-                        name=_text(j["name"]),
-                        flows=tuple(_text(name) for name in j["flows"]),
-                        together=bool(j["together"]),
-                        idle=timedelta(seconds=j["idle_seconds"]),
-                        ttl=timedelta(seconds=j["ttl_seconds"]),
-                    )
-                    for j in document["journeys"]
-                ),
-                work=_named(
-                    WorkItem(name=_text(w["name"]), title=_text(w["title"]), weight=Decimal(w["weight"]))
-                    for w in document["work"]
-                ),
-                cohorts=_named(Cohort(name=_text(c["name"]), title=_text(c["title"])) for c in document["cohorts"]),
+                timezone=field(document, "timezone", str),
+                salt=field(document, "salt", str),
+                scheme=field(document, "scheme", str),
+                flows=_named(document, "flows", _flow),
+                journeys=_named(document, "journeys", _journey),
+                work=_named(document, "work", _work_item),
+                cohorts=_named(document, "cohorts", _cohort),
             )
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise Corrupt(f"the definition in the snapshot is not valid: {error!r}") from error
@@ -350,15 +355,39 @@ class _Named(Protocol):
 N = TypeVar("N", bound=_Named)
 
 
-def _named(items: Iterable[N]) -> dict[str, N]:
-    return {item.name: item for item in items}
+def _named(document: Mapping[str, Any], name: str, read: Callable[[Mapping[str, Any]], N]) -> dict[str, N]:
+    values = [read(item) for item in items(document, name, dict)]
+    result = {value.name: value for value in values}
+    if len(result) != len(values):
+        raise ValueError(f"{name} holds a name twice")
+    return result
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not text")
-    return value
+def _flow(document: Mapping[str, Any]) -> Flow:
+    return Flow(name=field(document, "name", str), weight=Decimal(field(document, "weight", str)))
+
+
+def _journey(document: Mapping[str, Any]) -> Journey:
+    return Journey(
+        name=field(document, "name", str),
+        flows=items(document, "flows", str),
+        together=field(document, "together", bool),
+        idle=timedelta(seconds=field(document, "idle_seconds", int)),
+        ttl=timedelta(seconds=field(document, "ttl_seconds", int)),
+    )
+
+
+def _work_item(document: Mapping[str, Any]) -> WorkItem:
+    return WorkItem(
+        name=field(document, "name", str),
+        title=field(document, "title", str),
+        weight=Decimal(field(document, "weight", str)),
+    )
+
+
+def _cohort(document: Mapping[str, Any]) -> Cohort:
+    return Cohort(name=field(document, "name", str), title=field(document, "title", str))
 
 
 def _day(value: object) -> date | None:
-    return None if value is None else date.fromisoformat(_text(value))
+    return None if value is None else date.fromisoformat(typed(value, str))

@@ -5,8 +5,10 @@ A snapshot is the merge of the effects of all changes. Its document is what stor
 and what is cached on disk.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self
 
 import attrs
@@ -14,6 +16,7 @@ import attrs
 from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS
 from cutover.core.canonical import decode, encode
+from cutover.core.fields import counter, field, typed
 from cutover.core.instants import format_instant, parse_instant
 from cutover.core.migration import Migration, frozen_mapping
 from cutover.errors import Corrupt
@@ -23,7 +26,7 @@ __all__ = ["NO_HASH", "SCHEMA", "Eviction", "Head", "Override", "Snapshot", "che
 SCHEMA: Final = "1.0"
 MAJOR: Final = 1
 NO_HASH: Final = "0" * 64  # what the first change has before it
-HASH_LENGTH: Final = 64
+HASH: Final = re.compile(r"[0-9a-f]{64}")
 SHORT_HASH: Final = 12
 
 
@@ -69,6 +72,11 @@ class Override(NamedTuple):
 Dials = Mapping[str, int]
 
 
+def _frozen_twice(items: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    # Inner mappings that are frozen already are shared: there may be 100,000 overrides in one.
+    return frozen_mapping({n: i if isinstance(i, MappingProxyType) else frozen_mapping(i) for n, i in items.items()})
+
+
 @attrs.frozen(kw_only=True)
 class Snapshot:
     """
@@ -89,8 +97,8 @@ class Snapshot:
     head: Head
     at: datetime
     dials: Dials = attrs.field(converter=frozen_mapping)
-    cohort_dials: Mapping[str, Dials] = attrs.field(factory=dict, converter=frozen_mapping)
-    overrides: Mapping[str, Mapping[str, Override]] = attrs.field(factory=dict, converter=frozen_mapping)
+    cohort_dials: Mapping[str, Dials] = attrs.field(factory=dict, converter=_frozen_twice)
+    overrides: Mapping[str, Mapping[str, Override]] = attrs.field(factory=dict, converter=_frozen_twice)
     work: Dials = attrs.field(factory=dict, converter=frozen_mapping)
     frozen: bool = False
     evictions: Mapping[str, Eviction] = attrs.field(factory=dict, converter=frozen_mapping)
@@ -221,9 +229,9 @@ class Snapshot:
         document = decode(text, "the snapshot")
         check_schema(document, "the snapshot")
         try:
-            head = Head(document["state"]["epoch"], document["version"], document["head"])
-            at = parse_instant(document["at"])
-            snapshot = cls.from_state(document["state"], head=head, at=at)
+            state = field(document, "state", dict)
+            head = Head(state["epoch"], document["version"], document["head"])
+            snapshot = cls.from_state(state, head=head, at=parse_instant(document["at"]))
         except (KeyError, TypeError, ValueError) as error:
             raise Corrupt(f"the snapshot is not valid: {error!r}") from error
         if snapshot.migration != document.get("migration"):
@@ -239,22 +247,19 @@ class Snapshot:
             Corrupt: If the state breaks a rule that every snapshot keeps.
         """
         try:
-            definition = Migration.from_document(state["definition"])
             snapshot = cls(
-                definition=definition,
+                definition=Migration.from_document(field(state, "definition", dict)),
                 head=head,
                 at=at,
-                dials=state["dials"],
-                cohort_dials={f: frozen_mapping(d) for f, d in state.get("cohorts", {}).items()},
-                overrides={
-                    flow: frozen_mapping(_overrides(entries)) for flow, entries in state.get("overrides", {}).items()
-                },
-                work=state.get("work", {}),
-                frozen=state.get("frozen", False),
-                evictions={f: Eviction(*pair) for f, pair in state.get("evictions", {}).items()},
+                dials=field(state, "dials", dict),
+                cohort_dials={flow: typed(dials, dict) for flow, dials in field(state, "cohorts", dict).items()},
+                overrides={flow: _overrides(entries) for flow, entries in field(state, "overrides", dict).items()},
+                work=field(state, "work", dict),
+                frozen=field(state, "frozen", bool),
+                evictions={flow: Eviction(*pair) for flow, pair in field(state, "evictions", dict).items()},
             )
             _check(snapshot)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise Corrupt(f"the snapshot is not valid: {error!r}") from error
         return snapshot
 
@@ -274,7 +279,7 @@ def check_schema(document: Mapping[str, Any], what: str) -> None:
 
 def _overrides(entries: Mapping[str, list[Any]]) -> dict[str, Override]:
     sides = {side.value: side for side in Backend}
-    return {digest: Override(position, sides[side]) for digest, (position, side) in entries.items()}
+    return {digest: Override(position, sides[side]) for digest, (position, side) in typed(entries, dict).items()}
 
 
 def _check(snapshot: Snapshot) -> None:
@@ -291,15 +296,17 @@ def _check(snapshot: Snapshot) -> None:
             if type(override.position) is not int or not 0 <= override.position < PARTS:
                 raise ValueError(f"overrides.{flow} holds the position {override.position!r}")
     _check_known("evictions", snapshot.evictions, definition.flows)
-    if type(snapshot.frozen) is not bool:
-        raise TypeError(f"frozen is {snapshot.frozen!r}")
+    for flow, eviction in snapshot.evictions.items():
+        counter(eviction.epoch, f"evictions.{flow}", least=1)
+        counter(eviction.version, f"evictions.{flow}", least=1)
+        if eviction > snapshot.head.order:
+            raise ValueError(f"evictions.{flow} is {eviction}, after the head")
 
 
 def _check_head(head: Head) -> None:
-    for name, number in (("epoch", head.epoch), ("version", head.version)):
-        if type(number) is not int or number < 1:
-            raise ValueError(f"{name} is {number!r}")
-    if not isinstance(head.hash, str) or len(head.hash) != HASH_LENGTH:
+    counter(head.epoch, "epoch", least=1)
+    counter(head.version, "version", least=1)
+    if not HASH.fullmatch(typed(head.hash, str, "head")):
         raise ValueError(f"head is {head.hash!r}")
 
 
