@@ -1,0 +1,7 @@
+"""
+`python -m cutover.cli`.
+"""
+
+from cutover.cli import main
+
+main()

@@ -1,0 +1,246 @@
+"""
+The verbs that change something: apply, set, rollback, freeze, unfreeze, override, work, adopt.
+"""
+
+from typing import Any
+
+import attrs
+import click
+
+from cutover.cli.completing import cohorts, flows, sides, work_items
+from cutover.cli.differences import differences
+from cutover.cli.failures import ExitCode
+from cutover.cli.options import changing, percent, target
+from cutover.cli.session import Edit, Session
+from cutover.cli.words import asked, plain, short
+from cutover.core.changes import Proposal
+from cutover.core.migration import Migration
+from cutover.operations import intents
+from cutover.operations.commit import Outcome
+from cutover.operations.control import APPLIED, Control
+from cutover.operations.intents import Intent
+from cutover.operations.waiting import Confirmation
+
+__all__ = ["VERBS"]
+
+
+@click.command("apply")
+@click.argument("file", type=click.Path())
+@changing(reason=APPLIED)
+def apply_(session: Session, edit: Edit, file: str) -> int:
+    """
+    Store the definition in FILE, and create the migration with the first one.
+
+    Dials are never touched. Where keys would move, you are asked, or give --yes.
+    """
+    definition = Migration.load(file)
+    with session.opened(edit) as control:
+        if not edit.yes and not edit.dry_run:
+            edit = _confirmed_apply(session, control, definition, edit)
+        intent = intents.apply(definition, confirm=edit.yes or edit.dry_run)
+        return _carry_out(session, control, intent, edit, creates=definition.name)
+
+
+@click.command("set")
+@target
+@percent
+@click.option("--cohort", metavar="NAME", shell_complete=cohorts, help="Only the dial of this cohort.")
+@click.option("--evict", is_flag=True, help="End the visits on NEW; only with a lowered dial.")
+@click.option("--all-cohorts", is_flag=True, help="Let every cohort follow the flow.")
+@changing()
+def set_(
+    session: Session, edit: Edit, target: str, percent: str, cohort: str | None, evict: bool, all_cohorts: bool
+) -> int:
+    """
+    Set the dial of a flow, or of every flow of a journey.
+
+    PERCENT is 0 to 100 in steps of 0.001; "inherit" lets a cohort follow the flow again.
+    """
+    intent = intents.set_dial(target, percent, cohort=cohort, evict=evict, all_cohorts=all_cohorts)
+    with session.opened(edit) as control:
+        if evict and not edit.yes and not edit.dry_run:
+            session.ask(f"Visits on NEW in {target} would end now. Go on?")
+        return _carry_out(session, control, intent, edit)
+
+
+@click.command("rollback")
+@click.argument("target", metavar="[FLOW|JOURNEY]", required=False, shell_complete=flows)
+@click.option("--all", "everything", is_flag=True, help="Every flow.")
+@changing(expects=False)
+def rollback_(session: Session, edit: Edit, target: str | None, everything: bool) -> int:
+    """
+    Send a flow, a journey or everything back to OLD, in one change.
+
+    Dials and cohort dials go to 0, overrides to NEW are taken off, visits on NEW end. It never asks and is never
+    refused, also while frozen.
+    """
+    if (target is None) is not everything:
+        raise click.UsageError("name one flow or journey, or give --all")
+    with session.opened(edit) as control:
+        return _carry_out(session, control, intents.rollback(target), edit)
+
+
+@click.command("freeze")
+@changing()
+def freeze_(session: Session, edit: Edit) -> int:
+    """
+    Refuse every change after which some key could be NEW that was not.
+    """
+    with session.opened(edit) as control:
+        return _carry_out(session, control, intents.freeze(), edit)
+
+
+@click.command("unfreeze")
+@changing()
+def unfreeze_(session: Session, edit: Edit) -> int:
+    """
+    Allow changes towards NEW again.
+    """
+    with session.opened(edit) as control:
+        return _carry_out(session, control, intents.unfreeze(), edit)
+
+
+@click.command("override")
+@target
+@click.argument("key")
+@click.argument("side", metavar="old|new|none", shell_complete=sides)
+@changing()
+def override_(session: Session, edit: Edit, target: str, key: str, side: str) -> int:
+    """
+    Put one key on a side by name, or take that back with "none".
+
+    The ledger holds the key's position and a keyed digest, never the key.
+    """
+    intent = intents.override(target, key, None if side == "none" else side)
+    with session.opened(edit) as control:
+        return _carry_out(session, control, intent, edit)
+
+
+@click.command("work")
+@click.argument("name", shell_complete=work_items)
+@click.argument("percent")
+@changing()
+def work_(session: Session, edit: Edit, name: str, percent: str) -> int:
+    """
+    Say how far the work item NAME has come.
+    """
+    with session.opened(edit) as control:
+        return _carry_out(session, control, intents.set_work(name, percent), edit)
+
+
+@click.command("adopt")
+@changing()
+def adopt_(session: Session, edit: Edit) -> int:
+    """
+    Declare this store's history the surviving one, after it was restored or replaced.
+
+    Instances that run a version which the store does not have follow it from then on.
+    """
+    with session.opened(edit) as control:
+        if not edit.yes and not edit.dry_run:
+            session.ask(f"Every instance would follow the history in {control.store.url}. Go on?")
+        return _carry_out(session, control, intents.adopt(control.epochs()), edit)
+
+
+VERBS = (apply_, set_, rollback_, freeze_, unfreeze_, override_, work_, adopt_)
+
+
+def _confirmed_apply(session: Session, control: Control, definition: Migration, edit: Edit) -> Edit:
+    """
+    Ask where keys would move; what was confirmed is then done at the version that it was shown for, or not at all.
+    """
+    intent = intents.apply(definition, confirm=True)
+    proposal = control.propose(intent, expect=edit.expect, migration=definition.name, creates=True)
+    if not proposal.moves or proposal.before is None:
+        # Not confirmed: should another change come first, after which keys would move, the verb is refused.
+        return edit
+    session.ask("This definition would move keys. Go on?", details=tuple(str(move) for move in proposal.moves))
+    head = proposal.before.head
+    return attrs.evolve(edit, expect=f"{head.version}:{head.hash}", yes=True)
+
+
+def _carry_out(session: Session, control: Control, intent: Intent, edit: Edit, *, creates: str | None = None) -> int:
+    """
+    Try or do what was asked, wait if that was asked too, print it, and give the exit code.
+    """
+    if edit.dry_run:
+        proposal = control.propose(intent, expect=edit.expect, migration=creates, creates=creates is not None)
+        _print_dry_run(session, proposal)
+        return ExitCode.DONE
+    outcome = control.carry_out(
+        intent,
+        reason=edit.reason,
+        ticket=edit.ticket,
+        expect=edit.expect,
+        migration=creates,
+        creates=creates is not None,
+    )
+    confirmation = None if edit.wait is None else control.wait(outcome.change, timeout=edit.wait)
+    _print_outcome(session, outcome, control.durability.value, confirmation)
+    return ExitCode.DONE if confirmation is None or confirmation.is_complete else ExitCode.UNCONFIRMED
+
+
+def _print_dry_run(session: Session, proposal: Proposal) -> None:
+    if session.as_json:
+        session.print_json({"dry_run": True, **_proposal_document(proposal)})
+        return
+    session.print(f"dry run: {asked(proposal.verb, proposal.arguments)}, nothing is written")
+    for line in _lines(proposal):
+        session.print(f"  {line}")
+
+
+def _print_outcome(session: Session, outcome: Outcome, durability: str, confirmation: Confirmation | None) -> None:
+    change = outcome.change
+    if session.as_json:
+        document = {
+            "dry_run": False,
+            "written": outcome.is_written,
+            "version": change.version,
+            "head": change.hash,
+            "durability": durability,
+            "change": change.document(),
+            **_proposal_document(outcome.proposal),
+        }
+        if confirmation is not None:
+            document["wait"] = confirmation.document()
+        session.print_json(document)
+        return
+    session.print(asked(outcome.proposal.verb, outcome.proposal.arguments))
+    for line in _lines(outcome.proposal):
+        session.print(f"  {line}")
+    session.print(f"  {short(change.version, change.hash)}, {_made(outcome, durability)}")
+    if confirmation is not None:
+        for line in _confirmation_lines(confirmation):
+            session.print(f"  {line}")
+
+
+def _made(outcome: Outcome, durability: str) -> str:
+    return f"{durability}, by {plain(outcome.change.actor)}" if outcome.is_written else "as it was"
+
+
+def _lines(proposal: Proposal) -> list[str]:
+    if proposal.is_empty:
+        return ["nothing to change"]
+    changed = [str(difference) for difference in differences(proposal)]
+    moved = [f"moves {move}" for move in proposal.moves]
+    return [*(changed or ["the same as before"]), *(moved or ["moves no key"]), *(f"note: {n}" for n in proposal.notes)]
+
+
+def _confirmation_lines(confirmation: Confirmation) -> list[str]:
+    groups = {"behind": confirmation.behind, "regressed": confirmation.regressed, "lost": confirmation.lost}
+    total = len(confirmation.current) + sum(len(names) for names in groups.values())
+    lines = [f"in force on {len(confirmation.current)} of {total} instances"]
+    return lines + [f"{state}: {plain(', '.join(names))}" for state, names in groups.items() if names]
+
+
+def _proposal_document(proposal: Proposal) -> dict[str, Any]:
+    before = proposal.before
+    return {
+        "verb": proposal.verb,
+        "arguments": dict(proposal.arguments),
+        "before": None if before is None else {"version": before.version, "head": before.head.hash},
+        "differences": [difference.document() for difference in differences(proposal)],
+        "moves": [attrs.asdict(move) for move in proposal.moves],
+        "notes": list(proposal.notes),
+        "empty": proposal.is_empty,
+    }

@@ -1,0 +1,88 @@
+"""
+What a change changes, as pairs of before and after.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+from cutover.core.changes import Proposal
+from cutover.core.percent import format_percent
+from cutover.core.snapshot import Snapshot
+
+__all__ = ["Difference", "differences"]
+
+
+@attrs.frozen
+class Difference:
+    """
+    One thing that is another after a change.
+    """
+
+    what: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.before} -> {self.after}"
+
+    def document(self) -> dict[str, Any]:
+        """
+        Give the difference as a JSON object.
+        """
+        return attrs.asdict(self)
+
+
+def differences(proposal: Proposal) -> tuple[Difference, ...]:
+    """
+    List what is another after a change, but for whom it moves: dials as they were set, work items, freezing, the epoch.
+    """
+    before, after = proposal.before, proposal.after
+    if before is None:
+        flows = ", ".join(f"{flow} 0%" for flow in after.definition.flows)
+        return (Difference(f"migration {after.migration}", "none", flows),)
+    return tuple(_differences(before, after))
+
+
+def _differences(before: Snapshot, after: Snapshot) -> Iterator[Difference]:
+    if before.definition != after.definition:
+        yield Difference("definition", _names(before), _names(after))
+    yield from _dials(before, after)
+    for item in after.definition.work:
+        was, now = before.work.get(item, 0), after.work[item]
+        if was != now:
+            yield Difference(item, format_percent(was), format_percent(now))
+    for flow in after.definition.flows:
+        was, now = len(before.overrides.get(flow, {})), len(after.overrides.get(flow, {}))
+        if was != now:
+            yield Difference(f"overrides of {flow}", str(was), str(now))
+    if before.frozen != after.frozen:
+        yield Difference("frozen", _yes(before.frozen), _yes(after.frozen))
+    if before.epoch != after.epoch:
+        yield Difference("epoch", str(before.epoch), str(after.epoch))
+
+
+def _dials(before: Snapshot, after: Snapshot) -> Iterator[Difference]:
+    for flow in after.definition.flows:
+        was, now = before.dials.get(flow, 0), after.dials[flow]
+        if was != now:
+            yield Difference(flow, format_percent(was), format_percent(now))
+        own_before, own_after = before.cohort_dials.get(flow, {}), after.cohort_dials.get(flow, {})
+        for cohort in dict.fromkeys((*own_before, *own_after)):
+            if own_before.get(cohort) != own_after.get(cohort):
+                pair = _dial(own_before.get(cohort)), _dial(own_after.get(cohort))
+                yield Difference(f"{flow}, cohort {cohort}", *pair)
+
+
+def _dial(parts: int | None) -> str:
+    return "inherit" if parts is None else format_percent(parts)
+
+
+def _names(snapshot: Snapshot) -> str:
+    definition = snapshot.definition
+    return f"{len(definition.flows)} flows, {len(definition.journeys)} journeys, {len(definition.work)} work items"
+
+
+def _yes(flag: bool) -> str:
+    return "yes" if flag else "no"

@@ -1,0 +1,79 @@
+"""
+Tables of things: changes, instances, rules.
+"""
+
+from collections.abc import Iterable, Sequence
+from zoneinfo import ZoneInfo
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from cutover.cli.words import age, describe, plain, short
+from cutover.core.checkin import InstanceState
+from cutover.core.ledger import Change
+from cutover.operations.explanation import Rule
+from cutover.operations.status import Instance
+
+__all__ = ["STATE_STYLES", "history_table", "instances_table", "plain_table", "rules_table"]
+
+STATE_STYLES = {
+    InstanceState.CURRENT: "green",
+    InstanceState.BEHIND: "yellow",
+    InstanceState.REGRESSED: "bold red",
+    InstanceState.LOST: "red",
+}
+
+
+def plain_table(*columns: str) -> Table:
+    """
+    Make a table without lines, with a dim header.
+    """
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim", border_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def history_table(changes: Sequence[Change], timezone: str) -> Table:
+    """
+    Show changes, oldest first, with times in a timezone.
+    """
+    zone = ZoneInfo(timezone)
+    table = plain_table("VERSION", f"WHEN ({timezone})", "WHO", "WHAT", "WHY")
+    for column in table.columns[:2]:
+        column.no_wrap = True
+    for change in changes:
+        why = plain(change.reason) + (f" [{plain(change.ticket)}]" if change.ticket else "")
+        when = f"{change.at.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+        table.add_row(*_texts(short(change.version, change.hash), when, plain(change.actor), describe(change), why))
+    return table
+
+
+def instances_table(instances: Iterable[Instance]) -> Table:
+    """
+    Show router processes.
+    """
+    table = plain_table("HOST/PID", "STATE", "RUNS", "LAST SEEN", "UP", "LIBRARY", "BREAK-GLASS")
+    for one in instances:
+        up = age(one.seen - one.started)
+        row = _texts(f"{plain(one.host)}/{one.pid}", one.state.value, one.version or "-", f"{age(one.age)} ago", up)
+        row[1].stylize(STATE_STYLES[one.state])
+        table.add_row(*row, Text(plain(one.library)), Text(plain(", ".join(one.break_glass)) or "-"))
+    return table
+
+
+def rules_table(rules: Iterable[Rule]) -> Table:
+    """
+    Show rules in their order; the one that decides is marked.
+    """
+    table = plain_table("", "RULE", "SAYS", "SIDE")
+    for rule in rules:
+        side = "" if rule.backend is None else rule.backend.value.upper()
+        table.add_row(*_texts(">" if rule.decides else " ", rule.name, plain(rule.says), side))
+    return table
+
+
+def _texts(*values: str) -> list[Text]:
+    # Text rather than str: rich would read square brackets in a reason as markup.
+    return [Text(value) for value in values]

@@ -1,0 +1,205 @@
+"""
+The verbs that only look: status, history, explain, verify, instances, export, completion.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+from click.shell_completion import get_completion_class
+
+from cutover.cli.completing import cohorts, only_flows
+from cutover.cli.failures import ExitCode
+from cutover.cli.listing import history_table, instances_table, rules_table
+from cutover.cli.options import looking
+from cutover.cli.session import Session, console
+from cutover.cli.status_view import status_view
+from cutover.cli.watch import watch
+from cutover.cli.words import plain
+from cutover.core.backend import UNSET
+from cutover.core.ledger import Expectation, Verification, verify
+from cutover.errors import ConfigurationError
+
+__all__ = ["VERBS"]
+
+
+@click.command("status")
+@click.option("--watch", "is_watched", is_flag=True, help="Go on, and redraw in place; without a terminal, by line.")
+@looking
+def status_(session: Session, is_watched: bool) -> int:
+    """
+    Show where the migration stands, and what it waits for.
+    """
+    with session.opened() as control:
+        if is_watched:
+            watch(session, control)
+        elif session.as_json:
+            session.print_json(control.status().document())
+        else:
+            out = console()
+            out.print(status_view(control.status(), width=out.width, encoding=out.encoding))
+    return ExitCode.DONE
+
+
+@click.command("history")
+@click.option("--after", type=click.IntRange(min=0), default=0, metavar="N", help="Only versions above N.")
+@looking
+def history_(session: Session, after: int) -> int:
+    """
+    List the changes, oldest first.
+
+    With --json one change a line, to the letter as it is stored and hashed: what `verify --file` reads.
+    """
+    with session.opened() as control:
+        if session.as_json:
+            for text in control.history_texts(after=after):
+                session.print_raw(text)
+            return ExitCode.DONE
+        zone = control.snapshot().definition.timezone
+        console().print(history_table(control.history(after=after), zone))
+    return ExitCode.DONE
+
+
+@click.command("explain")
+@click.argument("flow", shell_complete=only_flows)
+@click.argument("key")
+@click.option("--cohort", metavar="NAME", shell_complete=cohorts, help="The key's cohort.")
+@click.option("--home", metavar="SIDE", help='Where the thing lives; "none" for an unmarked one.')
+@looking
+def explain_(session: Session, flow: str, key: str, cohort: str | None, home: str | None) -> int:
+    """
+    Say where a request of KEY would go in FLOW, and what every rule says.
+    """
+    given = UNSET if home is None else None if home == "none" else home
+    with session.opened() as control:
+        explanation = control.explain(flow, key, cohort=cohort, home=given)
+    if session.as_json:
+        session.print_json(explanation.document())
+        return ExitCode.DONE
+    decision = explanation.decision
+    session.print(f"{flow}: {decision.backend.value.upper()}, because of {decision.reason.value}")
+    session.print(f"position {'-' if decision.position is None else decision.position}, version {decision.version}")
+    console().print(rules_table(explanation.rules))
+    return ExitCode.DONE
+
+
+@click.command("verify")
+@click.option("--expect", metavar="VERSION[:HEAD]", help="A change that must be on the chain, as written down before.")
+@click.option(
+    "--file", "file", type=click.Path(), metavar="FILE", help='A ledger from `history --json`; "-" for stdin.'
+)
+@looking
+def verify_(session: Session, expect: str | None, file: str | None) -> int:
+    """
+    Check every hash and link of the ledger, and that its effects merge to the snapshot.
+
+    Exit code 1 if there are problems. A cut tail or a full rewrite shows only with --expect.
+    """
+    if file is not None:
+        return _print_verification(session, _verified_file(file, expect))
+    with session.opened() as control:
+        return _print_verification(session, control.verify(expect=expect))
+
+
+@click.command("instances")
+@looking
+def instances_(session: Session) -> int:
+    """
+    List the router processes that check in.
+    """
+    with session.opened() as control:
+        instances = control.instances()
+        if session.as_json:
+            session.print_json({"instances": [instance.document() for instance in instances]})
+        elif instances:
+            console().print(instances_table(instances))
+        else:
+            session.note("no instance has checked in")
+    return ExitCode.DONE
+
+
+@click.group("export")
+def export_() -> None:
+    """
+    Write what other programs read.
+    """
+
+
+@export_.command("snapshot")
+@click.option("--output", type=click.Path(dir_okay=False), metavar="FILE", help="Where to; else stdout.")
+@looking
+def export_snapshot(session: Session, output: str | None) -> int:
+    """
+    Write the snapshot, to start routers from where no store can be reached. It holds no secret.
+    """
+    with session.opened() as control:
+        text = control.export_snapshot()
+    if output is None:
+        session.print_raw(text)
+        return ExitCode.DONE
+    _write(Path(output), text + "\n")
+    session.note(f"written to {output}")
+    return ExitCode.DONE
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion_(shell: str) -> int:
+    """
+    Print the completion script of a shell.
+
+    For bash: eval "$(cutover completion bash)"
+    """
+    found = get_completion_class(shell)
+    if found is None:
+        raise ConfigurationError(f"click knows no completion for {shell}")
+    root = click.get_current_context().find_root()
+    click.echo(found(root.command, {}, "cutover", "_CUTOVER_COMPLETE").source())
+    return ExitCode.DONE
+
+
+VERBS = (status_, history_, explain_, verify_, instances_, export_, completion_)
+
+
+def _verified_file(file: str, expect: str | None) -> Verification:
+    try:
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{file}: {error.strerror or error}") from error
+    # Only this one character ends a change: a reason may hold others that Python counts as line ends.
+    lines = data.decode("utf-8", "surrogateescape").split("\n")
+    expectation = None if expect is None else Expectation.parse(expect)
+    return verify([line for line in lines if line.strip()], expect=expectation)
+
+
+def _print_verification(session: Session, found: Verification) -> int:
+    if session.as_json:
+        problems = [{"code": p.code, "version": p.version, "text": p.text} for p in found.problems]
+        document = {"ok": found.ok, "versions": found.versions, "head": found.head, "problems": problems}
+        session.print_json(document)
+    else:
+        session.print(f"{'ok' if found.ok else 'NOT OK'}: {found.versions} versions, head {found.head}")
+        for problem in found.problems:
+            session.print(f"  {plain(str(problem))}")
+    return ExitCode.DONE if found.ok else ExitCode.REFUSED
+
+
+def _write(path: Path, text: str) -> None:
+    """
+    Write a file so that a reader sees the old one or the new one, never a half.
+    """
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+            temporary = Path(file.name)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise ConfigurationError(f"{path}: {error.strerror or error}") from error

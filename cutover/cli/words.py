@@ -1,0 +1,119 @@
+"""
+How values read in a terminal: percentages, ages, counts, changes. Pure functions from values to text.
+"""
+
+import unicodedata
+from collections.abc import Mapping
+from datetime import datetime, timedelta, tzinfo
+from fractions import Fraction
+from typing import Any, Final
+
+from cutover.core.bucketing import PARTS
+from cutover.core.ledger import Change
+from cutover.core.percent import format_percent
+
+__all__ = ["age", "count", "describe", "moment", "percent", "plain", "short"]
+
+THOUSAND: Final = 1000
+SHORT_HASH: Final = 12
+UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+
+
+def plain(text: str) -> str:
+    """
+    Make a stranger's text safe for one line of a terminal: no control or direction characters, no line breaks.
+    """
+    one_line = " ".join(text.split())
+    return "".join("�" if unicodedata.category(c) in ("Cc", "Cf", "Cs") else c for c in one_line)
+
+
+def percent(ratio: Fraction | None, unknown: str = "-") -> str:
+    """
+    Write a measured ratio with one decimal; 100% only where it is exactly that, and 0% likewise.
+    """
+    if ratio is None:
+        return unknown
+    if ratio in (0, 1):
+        return f"{int(ratio * 100)}%"
+    return f"{min(max(float(ratio) * 100, 0.1), 99.9):.1f}%"
+
+
+def count(number: int) -> str:
+    """
+    Write a count in at most five characters.
+    """
+    if number < 10 * THOUSAND:
+        return str(number)
+    value = float(number)
+    for unit in "kMGTP":
+        value /= THOUSAND
+        if value < THOUSAND:
+            return f"{value:.1f}{unit}" if value < 100 else f"{int(value)}{unit}"  # noqa: PLR2004
+    return f"{value:.0e}"
+
+
+def age(span: timedelta) -> str:
+    """
+    Write a span with its largest unit, such as "3d", "2h", "10m" or "4s".
+    """
+    seconds = max(int(span.total_seconds()), 0)
+    name, size = next(((name, size) for name, size in UNITS if seconds >= size), UNITS[-1])
+    return f"{seconds // size}{name}"
+
+
+def moment(instant: datetime, *, now: datetime, zone: tzinfo) -> str:
+    """
+    Write an instant in a zone: the time of a day that is today, else the day and the time.
+    """
+    local = instant.astimezone(zone)
+    if local.date() == now.astimezone(zone).date():
+        return f"{local:%H:%M:%S}"
+    return f"{local:%Y-%m-%d %H:%M}"
+
+
+def short(version: int, hash_: str) -> str:
+    """
+    Name a change by its version and the beginning of its hash.
+    """
+    return f"{version}:{hash_[:SHORT_HASH]}"
+
+
+def describe(change: Change) -> str:
+    """
+    Say in a few words what a change did.
+    """
+    return asked(change.verb, change.arguments)
+
+
+def asked(verb: str, arguments: Mapping[str, Any]) -> str:
+    """
+    Say in a few words what was asked for.
+    """
+    match verb:
+        case "set":
+            return _set(arguments)
+        case "rollback":
+            return f"rollback {arguments.get('target') or 'every flow'}"
+        case "override":
+            side = arguments.get("side") or "none"
+            return f"override {arguments.get('target')} position {arguments.get('position')} {side}"
+        case "work":
+            return f"work {arguments.get('item')} {_parts(arguments.get('parts'))}"
+        case "adopt":
+            return f"adopt epoch {arguments.get('epoch')}"
+        case _:
+            return plain(verb)
+
+
+def _set(arguments: Mapping[str, Any]) -> str:
+    words = ["set", str(arguments.get("target")), _parts(arguments.get("parts"))]
+    if cohort := arguments.get("cohort"):
+        words.append(f"for {cohort}")
+    words += [text for name, text in (("evict", "evict"), ("all_cohorts", "all cohorts")) if arguments.get(name)]
+    return plain(" ".join(words))
+
+
+def _parts(parts: object) -> str:
+    if parts is None:
+        return "inherit"
+    return format_percent(parts) if isinstance(parts, int) and 0 <= parts <= PARTS else str(parts)
