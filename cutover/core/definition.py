@@ -14,7 +14,7 @@ from cutover.core.bucketing import SCHEME
 from cutover.core.migration import Cohort, Flow, Journey, WorkItem, Wrong
 from cutover.errors import ConfigurationError
 
-__all__ = ["parse_duration", "read_definition"]
+__all__ = ["definition_fields", "located", "parse_duration", "read_definition"]
 
 T = TypeVar("T")
 Path = tuple[str, ...]
@@ -48,13 +48,25 @@ def located(text: str | bytes, source: str) -> Iterator[dict[str, Any]]:
         document = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{source} is not UTF-8: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{source} is not TOML: {error}") from error
     try:
         yield document
     except Wrong as wrong:
         line = _line_of(wrong.path, text)
         raise ConfigurationError(f"{source}, line {line}: {wrong}") from wrong
+
+
+def definition_fields(document: dict[str, Any]) -> dict[str, Any]:
+    """
+    Read the fields of a `Migration` from a parsed document.
+
+    Raises:
+        Wrong: If a key is unknown, missing or wrong.
+    """
+    fields = _migration(document)
+    _check_together(fields)
+    return fields
 
 
 def parse_duration(text: str) -> timedelta | None:

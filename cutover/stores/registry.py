@@ -52,10 +52,9 @@ def redacted(url: str) -> str:
     body = rest.removeprefix(slashes)
     if colon and body.startswith("/"):
         return url if scheme in LOCAL else SECRET_OPTION.sub(r"\1***", url)
-    location, question, options = body.rpartition("?") if "?" in body else (body, "", "")
-    _, at, host = location.rpartition("@")
-    shown = f"***@{host}" if at else location
-    return SECRET_OPTION.sub(r"\1***", f"{scheme}{colon}{slashes}{shown}{question}{options}")
+    _, at, host = body.rpartition("@")  # a password may hold anything, "@", "/" and "?" too
+    shown = f"***@{host}" if at else body
+    return SECRET_OPTION.sub(r"\1***", f"{scheme}{colon}{slashes}{shown}")
 
 
 def _memory(rest: str) -> Store:

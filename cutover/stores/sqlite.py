@@ -6,10 +6,9 @@ The journal is SQLite's rollback journal, deleted and synced at each commit: doc
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import attrs
 
@@ -19,6 +18,7 @@ from cutover.core.snapshot import Head
 from cutover.errors import Corrupt, StoreError
 from cutover.stores.base import Durability, Reading
 from cutover.stores.sqlite_file import QUERIES, SqliteFile
+from cutover.stores.waiting import wait_for_change
 from cutover.stores.writing import (
     REMEMBER_CLOSED,
     add_documents,
@@ -29,8 +29,6 @@ from cutover.stores.writing import (
 )
 
 __all__ = ["SqliteStore"]
-
-POLL: Final = 0.03  # seconds
 
 
 class SqliteStore:
@@ -78,17 +76,13 @@ class SqliteStore:
 
         No lock is held meanwhile. Check-ins wake it, and it goes on waiting.
         """
-        deadline = time.monotonic() + timeout
-        token = self._file.token()
-        first = self._glimpse(migration)
-        if not isinstance(first, str) and first != seen:
-            return
-        while (left := deadline - time.monotonic()) > 0 and not self._file.pause(min(POLL, left)):
-            now = self._file.token()
-            if now != token:
-                token = now
-                if self._glimpse(migration) != first:
-                    return
+        wait_for_change(
+            seen=seen,
+            timeout=timeout,
+            token=self._file.token,
+            glimpse=lambda: self._glimpse(migration),
+            pause=self._file.pause,
+        )
 
     def close(self) -> None:
         """
