@@ -229,6 +229,8 @@ def _lines(proposal: Proposal) -> list[str]:
 def _confirmation_lines(confirmation: Confirmation) -> list[str]:
     groups = {"behind": confirmation.behind, "regressed": confirmation.regressed, "lost": confirmation.lost}
     total = len(confirmation.current) + sum(len(names) for names in groups.values())
+    if not total:
+        return ["no instance has checked in"]
     lines = [f"in force on {len(confirmation.current)} of {total} instances"]
     return lines + [f"{state}: {plain(', '.join(names))}" for state, names in groups.items() if names]
 

@@ -5,7 +5,6 @@ Tables of things: changes, instances, rules.
 from collections.abc import Iterable, Sequence
 from zoneinfo import ZoneInfo
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -29,7 +28,7 @@ def plain_table(*columns: str) -> Table:
     """
     Make a table without lines, with a dim header.
     """
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim", border_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in columns:
         table.add_column(column, overflow="fold")
     return table

@@ -175,7 +175,7 @@ def _waiting(flow: FlowStatus, status: Status, *, wide: bool) -> Text:
     first, *more = flow.waiting_for
     text = Text(_waiting_text(first, status, wide=wide))
     if more:
-        text.append(f" (+{len(more)})", style="dim")
+        text.append(f" +{len(more)}", style="dim")
     return text
 
 

@@ -10,11 +10,12 @@ from typing import Self
 from cutover.core.backend import UNSET, Unset
 from cutover.core.changes import Proposal
 from cutover.core.checkin import Fleet
-from cutover.core.ledger import Change, Expectation, Verification, verify
+from cutover.core.ledger import Change, Expectation, Verification
 from cutover.core.migration import Migration
 from cutover.core.snapshot import Snapshot
 from cutover.errors import ConfigurationError, Corrupt, Unavailable
 from cutover.operations import intents
+from cutover.operations.audit import audited
 from cutover.operations.commit import Outcome, commit, proposed
 from cutover.operations.explanation import Explanation, explanation_of
 from cutover.operations.intents import Basis, Intent
@@ -288,10 +289,7 @@ class Control:
             expect: A change that must be on the chain, as it was once written down.
         """
         expectation = None if expect is None else Expectation.parse(expect)
-        snapshot = self.snapshot()
-        texts = self.history_texts()
-        # Others may write meanwhile: what is newer than the snapshot is checked the next time.
-        return verify(texts[: max(snapshot.version, 1)], snapshot, expect=expectation)
+        return audited(self._writable(), self.migration, expect=expectation)
 
     def status(self) -> Status:
         """
@@ -340,8 +338,9 @@ class Control:
             target: A flow.
             home: Where the thing lives already, if it does.
         """
+        fleet = self.fleet()
         basis = self._read(self.migration)
-        return explanation_of(basis.current, target, key, cohort=cohort, home=home, secret=basis.secret)
+        return explanation_of(basis.current, target, key, cohort=cohort, home=home, secret=basis.secret, fleet=fleet)
 
     def wait(self, change: Change, *, timeout: float | timedelta = 30) -> Confirmation:
         """

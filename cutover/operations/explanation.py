@@ -2,18 +2,22 @@
 Why a request goes where it goes: every rule in its order, with what it says.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 from cutover.core.backend import UNSET, Backend, Decision, Unset, side_of
+from cutover.core.break_glass import EVERY_FLOW
 from cutover.core.bucketing import PARTS, digest_of, key_bytes
+from cutover.core.checkin import Fleet
 from cutover.core.decide import decide
 from cutover.core.percent import format_percent
 from cutover.core.snapshot import Snapshot
 from cutover.errors import ConfigurationError
 
 __all__ = ["Explanation", "Rule", "explanation_of"]
+
+NO_FLEET: Final = Fleet()
 
 
 @attrs.frozen(kw_only=True)
@@ -73,11 +77,16 @@ def explanation_of(
     cohort: str | None = None,
     home: object | Unset = UNSET,
     secret: bytes | None = None,
+    fleet: Fleet = NO_FLEET,
 ) -> Explanation:
     """
     Explain a decision.
 
-    Break-glass files and visits belong to router processes and to clients; the store does not know them.
+    Break-glass files and visits belong to router processes and to clients: of the former the check-ins tell, the
+    latter are not known here.
+
+    Args:
+        flow: A flow's name.
 
     Raises:
         ConfigurationError: If there is no such flow or cohort.
@@ -89,7 +98,7 @@ def explanation_of(
     decision = decide(snapshot, flow, key, cohort=cohort, home=home, secret=secret)
     rules = [
         _home(snapshot, home),
-        Rule(name="break-glass", says="a file on each router's machine; not known to the store, see instances"),
+        _break_glass(snapshot, flow, fleet),
         Rule(name="visit", says="a token of the client; not known to the store"),
         _override(snapshot, flow, key, secret),
         _cohort(snapshot, flow, cohort, decision.position),
@@ -109,6 +118,14 @@ def _home(snapshot: Snapshot, home: object | Unset) -> Rule:
         return Rule(name="home", says=f"{home!r} is no side of this migration", backend=Backend.OLD)
     says = "unmarked, so older than the migration" if home is None else f"lives on {side.value.upper()}"
     return Rule(name="home", says=says, backend=side)
+
+
+def _break_glass(snapshot: Snapshot, flow: str, fleet: Fleet) -> Rule:
+    lines = {EVERY_FLOW, *snapshot.definition.together_with(flow)}
+    found = sum(not lines.isdisjoint(report.break_glass) for report in fleet.instances)
+    if not found:
+        return Rule(name="break-glass", says="no instance reports a line for it")
+    return Rule(name="break-glass", says=f"{found} of {len(fleet.instances)} instances obey a line of their own file")
 
 
 def _override(snapshot: Snapshot, flow: str, key: object, secret: bytes | None) -> Rule:
