@@ -67,7 +67,8 @@ def decide(
         if override is not None and override.position == position:
             return because(Reason.OVERRIDE, override.backend)
 
-    cohort = cohort if isinstance(cohort, str) else None
+    # Not `isinstance`, nor the object itself: a stranger's `__class__` and `__hash__` may raise.
+    cohort = str.__str__(cohort) if issubclass(type(cohort), str) else None
     by_cohort = snapshot.has_cohort_dial(flow, cohort)
     parts = snapshot.effective_parts(flow, cohort)
     if position is None and 0 < parts < PARTS:
