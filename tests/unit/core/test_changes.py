@@ -1,0 +1,494 @@
+"""
+The verbs of operators: what each asks for, refuses and leaves as it is.
+"""
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import (
+    COHORTS,
+    FLOWS,
+    KEYS,
+    SECRET,
+    Verb,
+    allowed,
+    begun,
+    definition_of,
+    empty,
+    perform,
+    sides,
+    snapshots,
+    verbs_but_unfreeze,
+)
+
+from cutover.core import changes
+from cutover.core.backend import Backend
+from cutover.core.bucketing import PARTS, digest_of, position_of
+from cutover.core.decide import decide
+from cutover.core.migration import Cohort, Journey, WorkItem
+from cutover.core.snapshot import Eviction, Override
+from cutover.errors import ConfigurationError, Refused
+
+OLD, NEW = Backend.OLD, Backend.NEW
+JOURNEYS = {
+    "purchase": Journey(name="purchase", flows=("cart", "pay"), together=True),
+    "look": Journey(name="look", flows=("browse", "checkout"), together=False),
+}
+SHOP = definition_of(
+    *FLOWS,
+    journeys=JOURNEYS,
+    work={"branding": WorkItem(name="branding", title="Texts")},
+    cohorts={name: Cohort(name=name, title=name) for name in COHORTS},
+)
+KEY = KEYS[1]
+DIGEST = digest_of(SECRET, KEY.encode())
+
+
+def after(*several: Verb):
+    """
+    Give the snapshot of the shop after some verbs, each of which must be allowed.
+    """
+    done, snapshot = perform(SHOP, several)
+    assert len(done) == 1 + len(several)
+    return snapshot
+
+
+def at(target: str, parts: int | None, cohort: str | None = None) -> Verb:
+    """
+    Give the verb that sets a dial.
+    """
+    return lambda s: changes.set_dial(s, target, parts, cohort=cohort)
+
+
+def put(target: str, side: Backend | None, key: object = KEY) -> Verb:
+    """
+    Give the verb that overrides a key.
+    """
+    return lambda s: changes.override(s, target, key, side, secret=SECRET)
+
+
+# set
+
+
+def test_set_a_flow():
+    """
+    A flow's dial changes, and nothing else does.
+    """
+    before = after(at("cart", 1_000), at("browse", 1_000, "staff"))
+    proposal = changes.set_dial(before, "browse", 25_000)
+
+    assert proposal.after == attrs.evolve(before, dials={**before.dials, "browse": 25_000})
+    assert proposal.arguments == {"target": "browse", "parts": 25_000, "evict": False, "all_cohorts": False}
+    assert proposal.before is before
+    assert not proposal.is_empty
+
+
+def test_set_a_journey():
+    """
+    A journey's name stands for all its flows, whether they go together or not.
+    """
+    snapshot = after(at("purchase", 25_000), at("look", 1_000))
+
+    assert snapshot.dials == {"browse": 1_000, "checkout": 1_000, "cart": 25_000, "pay": 25_000}
+
+
+def test_set_a_cohort():
+    """
+    A cohort gets a dial of its own, in each flow of the target, until it inherits again.
+    """
+    snapshot = after(at("purchase", 25_000), at("purchase", PARTS, "staff"))
+    inherits = changes.set_dial(snapshot, "pay", None, cohort="staff")
+
+    assert snapshot.cohort_dials == {"cart": {"staff": PARTS}, "pay": {"staff": PARTS}}
+    assert snapshot.dials["pay"] == 25_000
+    assert inherits.after.cohort_dials == {"cart": {"staff": PARTS}}
+    assert inherits.after.effective_parts("pay", "staff") == 25_000
+    assert changes.set_dial(inherits.after, "pay", None, cohort="staff").after == inherits.after
+
+
+def test_set_all_cohorts():
+    """
+    With all cohorts, those that had a dial of their own follow the flow; without, they are named as left behind.
+    """
+    snapshot = after(at("browse", 1_000, "staff"), at("browse", PARTS, "jakarta"))
+    alone = changes.set_dial(snapshot, "browse", 50_000)
+    along = changes.set_dial(snapshot, "browse", 50_000, all_cohorts=True)
+
+    assert alone.notes == ("cohort staff stays at 1% in browse",)
+    assert along.notes == ()
+    assert along.after.cohort_dials == {}
+
+
+def test_set_a_flow_that_is_held():
+    """
+    Whoever raises a flow above another that goes together with it is told what holds it.
+    """
+    proposal = changes.set_dial(after(at("pay", 10_000)), "cart", 25_000)
+
+    assert proposal.notes == ("cart is held to 10% by pay",)
+
+
+@pytest.mark.parametrize(
+    ("target", "parts", "options", "message"),
+    [
+        ("fly", 0, {}, "there is no flow or journey 'fly'; allowed: browse, cart, checkout, pay, purchase, look"),
+        ("pay", 0, {"cohort": "vip"}, "there is no cohort 'vip'; allowed: staff, jakarta"),
+        ("pay", None, {}, "inherit is for a cohort: name one"),
+        ("pay", 0, {"cohort": "staff", "all_cohorts": True}, "all cohorts and one cohort cannot both be meant"),
+        ("pay", PARTS + 1, {}, "the dial would be at 100001 parts; allowed: 0 to 100000"),
+        ("pay", -1, {"cohort": "staff"}, "the dial would be at -1 parts; allowed: 0 to 100000"),
+        ("pay", 25.0, {}, "the dial would be at 25.0 parts; allowed: 0 to 100000"),
+        ("pay", True, {}, "the dial would be at True parts; allowed: 0 to 100000"),
+    ],
+)
+def test_set_what_cannot_be(target, parts, options, message):
+    """
+    A target, cohort or dial that there is not is one error that names what is allowed.
+    """
+    with pytest.raises(ConfigurationError) as caught:
+        changes.set_dial(begun(SHOP), target, parts, **options)
+
+    assert str(caught.value) == message
+
+
+def test_no_cohorts_at_all():
+    """
+    Where no cohort is defined, the error says so.
+    """
+    with pytest.raises(ConfigurationError, match=r"^there is no cohort 'staff'; allowed: none is defined$"):
+        changes.set_dial(begun(definition_of("pay")), "pay", 0, cohort="staff")
+
+
+# evict
+
+
+def test_evict_with_a_lowered_dial():
+    """
+    Visits on NEW end at the version of the change, in all that goes together with the lowered flow.
+    """
+    snapshot = after(at("purchase", 25_000), at("look", 25_000))
+    together = changes.set_dial(snapshot, "pay", 1_000, evict=True)
+    sticky = changes.set_dial(snapshot, "browse", 1_000, evict=True)
+
+    mark = Eviction(1, snapshot.version + 1)
+    assert together.after.evictions == {"cart": mark, "pay": mark}
+    assert sticky.after.evictions == {"browse": mark}
+
+
+@pytest.mark.parametrize(("target", "parts", "cohort"), [("pay", 25_000, None), ("pay", 50_000, None)])
+def test_evict_without_a_lowered_dial(target, parts, cohort):
+    """
+    Whoever does not lower a dial cannot end visits.
+    """
+    with pytest.raises(Refused, match=r"^evict is for a lowered dial, and pay would go from 25% to "):
+        changes.set_dial(after(at("pay", 25_000)), target, parts, cohort=cohort, evict=True)
+
+
+def test_evict_a_cohort():
+    """
+    Lowering a cohort below what it had, its own dial or the flow's, may end visits; letting it rise may not.
+    """
+    snapshot = after(at("pay", 25_000))
+    lowered = changes.set_dial(snapshot, "pay", 1_000, cohort="staff", evict=True)
+
+    assert set(lowered.after.evictions) == {"cart", "pay"}
+    with pytest.raises(Refused, match=r"pay would go from 1% to 25%$"):
+        changes.set_dial(lowered.after, "pay", None, cohort="staff", evict=True)
+
+
+def test_no_evict():
+    """
+    Without evict, a lowered dial drains: no visit is ended.
+    """
+    snapshot = after(at("pay", 25_000), at("pay", 0))
+
+    assert snapshot.evictions == {}
+
+
+# rollback
+
+
+@given(snapshots(), st.sampled_from((*FLOWS, *JOURNEYS, None)))
+def test_rollback_leaves_nobody_on_new(snapshot, target):
+    """
+    After a rollback no key and no cohort of the target, nor of what goes together with it, is on NEW.
+    """
+    definition = snapshot.definition
+    if target is not None and target not in (*definition.flows, *definition.journeys):
+        with pytest.raises(ConfigurationError, match="there is no flow or journey"):
+            changes.rollback(snapshot, target)
+        return
+    proposal = changes.rollback(snapshot, target)
+    asked = definition.flows if target is None else changes.flows_of(definition, target)
+    flows = {member for flow in asked for member in definition.together_with(flow)}
+    before, now = sides(snapshot), sides(proposal.after)
+
+    assert set(proposal.arguments["flows"]) == flows
+    assert {side for (flow, *_), side in now.items() if flow in flows} == {OLD}
+    assert all(side is before[asked] for asked, side in now.items() if asked[0] not in flows)
+    assert {proposal.after.evictions[flow] for flow in flows} == {Eviction(snapshot.epoch, snapshot.version + 1)}
+
+
+def test_rollback_in_detail():
+    """
+    A rollback zeroes the dial and the cohorts' dials and takes NEW overrides off; OLD ones and other flows stay.
+    """
+    snapshot = after(
+        at("purchase", 25_000),
+        at("pay", PARTS, "staff"),
+        at("browse", 50_000),
+        put("purchase", NEW),
+        put("purchase", OLD, KEYS[2]),
+        put("browse", NEW),
+    )
+    proposal = changes.rollback(snapshot, "pay")
+
+    assert proposal.after.dials == {"browse": 50_000, "cart": 0, "checkout": 0, "pay": 0}
+    assert proposal.after.cohort_dials == {"pay": {"staff": 0}}
+    assert {flow: set(own) for flow, own in proposal.after.overrides.items()} == {
+        "cart": {digest_of(SECRET, KEYS[2].encode())},
+        "pay": {digest_of(SECRET, KEYS[2].encode())},
+        "browse": {DIGEST},
+    }
+    assert proposal.arguments == {"target": "pay", "flows": ["cart", "pay"]}
+
+
+def test_rollback_while_frozen():
+    """
+    A rollback is never refused: not while frozen, and not where all is at 0 already.
+    """
+    frozen = after(at("pay", 25_000), changes.freeze)
+
+    assert changes.rollback(frozen, "pay").after.dials["pay"] == 0
+    assert changes.rollback(frozen, "pay").after.frozen
+    assert changes.rollback(begun(SHOP), None).after.dials == begun(SHOP).dials
+
+
+# freeze
+
+
+@given(snapshots(), st.lists(verbs_but_unfreeze, max_size=6))
+def test_freeze_holds(snapshot, several):
+    """
+    No sequence of verbs that a frozen migration allows lets a key be on NEW that was not.
+    """
+    frozen = changes.freeze(snapshot).after
+    was = sides(frozen)
+    for proposal in allowed(frozen, several):
+        now = sides(proposal.after)
+
+        assert proposal.after.frozen
+        assert not [asked for asked in now if now[asked] is NEW and was[asked] is OLD]
+        was = now
+
+
+@given(snapshots(), verbs_but_unfreeze)
+def test_freeze_refuses_nothing_else(snapshot, verb):
+    """
+    A frozen migration refuses just those verbs that would bring a key to NEW.
+    """
+    try:
+        proposal = verb(snapshot)
+    except (ConfigurationError, Refused):
+        return
+    before, now = sides(snapshot), sides(proposal.after)
+    towards_new = any(side is NEW and before[asked] is OLD for asked, side in now.items())
+    frozen = changes.freeze(snapshot).after
+    if towards_new:
+        with pytest.raises(Refused, match="the migration is frozen") as caught:
+            verb(frozen)
+        assert caught.value.details
+    else:
+        assert sides(verb(frozen).after) == now
+
+
+def test_unfreeze():
+    """
+    After unfreeze, dials may rise again.
+    """
+    snapshot = after(changes.freeze, changes.unfreeze, at("pay", 1))
+
+    assert not snapshot.frozen
+    assert snapshot.dials["pay"] == 1
+
+
+def test_frozen_refusal_names_whom_it_would_move():
+    """
+    The refusal names the verb and the keys that would move.
+    """
+    with pytest.raises(
+        Refused, match=r"^the migration is frozen, and set would bring keys to NEW; unfreeze first$"
+    ) as e:
+        changes.set_dial(after(changes.freeze), "browse", 25_000)
+
+    assert e.value.details == ("browse: 0% -> 25% (25% of its keys go to NEW)",)
+
+
+# override
+
+
+def test_override():
+    """
+    An override stands in every flow that goes together, as position and digest; the key stands nowhere.
+    """
+    proposal = changes.override(begun(SHOP), "pay", KEY, NEW, secret=SECRET)
+    position = position_of(b"shop", KEY.encode())
+    own = {DIGEST: Override(position, NEW)}
+
+    assert proposal.after.overrides == {"cart": own, "pay": own}
+    assert proposal.arguments == {"target": "pay", "side": "new", "position": position, "digest": DIGEST}
+    assert KEY not in repr(proposal)
+
+
+@pytest.mark.parametrize("key", [KEY, KEY.encode(), 42, "\ud83d"])
+def test_override_reaches_the_key_as_it_is_routed(key):
+    """
+    A key of any type is overridden as it is bucketed, and set free again.
+    """
+    snapshot = after(put("browse", NEW, key))
+
+    assert decide(snapshot, "browse", key, secret=SECRET).backend is NEW
+    assert changes.override(snapshot, "browse", key, None, secret=SECRET).after.overrides == {}
+
+
+def test_override_turned_over():
+    """
+    A second override of the same key replaces the first.
+    """
+    snapshot = after(put("browse", NEW), put("browse", OLD))
+
+    assert [o.backend for o in snapshot.overrides["browse"].values()] == [OLD]
+
+
+def test_override_of_none():
+    """
+    Taking back an override that is not there changes nothing.
+    """
+    assert changes.override(begun(SHOP), "pay", KEY, None, secret=SECRET).after == begun(SHOP)
+
+
+@pytest.mark.parametrize("key", [None, "", b""])
+def test_override_without_a_key(key):
+    """
+    What is never bucketed cannot be overridden.
+    """
+    with pytest.raises(
+        ConfigurationError, match=r"^the key is empty; allowed: a key that the application routes with$"
+    ):
+        changes.override(begun(SHOP), "pay", key, NEW, secret=SECRET)
+
+
+# work, adopt
+
+
+def test_work():
+    """
+    A work item goes up and down, also while frozen: it is no traffic.
+    """
+    snapshot = after(changes.freeze, lambda s: changes.set_work(s, "branding", 50_000))
+
+    assert snapshot.work == {"branding": 50_000}
+    assert changes.set_work(snapshot, "branding", 0).after.work == {"branding": 0}
+
+
+@pytest.mark.parametrize(
+    ("item", "parts", "message"),
+    [
+        ("texts", 0, "there is no work item 'texts'; allowed: branding"),
+        ("branding", PARTS + 1, "the dial would be at 100001 parts; allowed: 0 to 100000"),
+    ],
+)
+def test_work_that_cannot_be(item, parts, message):
+    """
+    An unknown work item or a percentage out of range is one error that names what is allowed.
+    """
+    with pytest.raises(ConfigurationError) as caught:
+        changes.set_work(begun(SHOP), item, parts)
+
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(("seen", "epoch"), [((), 2), ((1, 1), 2), ((7, 3), 8), (iter(()), 2), (iter((4,)), 5)])
+def test_adopt(seen, epoch):
+    """
+    Adopting raises the epoch above every one that was seen, moves no key and ends every visit on NEW.
+    """
+    snapshot = after(at("pay", 25_000))
+    proposal = changes.adopt(snapshot, seen)
+
+    assert proposal.after.epoch == epoch
+    assert proposal.moves == ()
+    assert proposal.after.evictions == dict.fromkeys(FLOWS, Eviction(epoch, snapshot.version + 1))
+    assert proposal.arguments == {"epoch": epoch}
+
+
+# apply
+
+
+def test_apply_for_the_first_time():
+    """
+    The first apply begins with every dial and work item at 0.
+    """
+    snapshot = begun(SHOP)
+
+    assert snapshot.dials == dict.fromkeys(FLOWS, 0)
+    assert snapshot.work == {"branding": 0}
+    assert (snapshot.version, snapshot.epoch, snapshot.frozen) == (1, 1, False)
+
+
+def test_apply_touches_no_dial():
+    """
+    A definition that changes keeps every dial, override and eviction of what it still has; what is new begins at 0.
+    """
+    before = after(
+        at("purchase", 25_000),
+        at("pay", 50_000, "staff"),
+        at("pay", 50_000, "jakarta"),
+        put("pay", OLD),
+        at("browse", PARTS),
+        lambda s: changes.set_dial(s, "pay", 1_000, evict=True),
+    )
+    definition = definition_of(
+        "pay", "cart", "refund", journeys={"purchase": JOURNEYS["purchase"]}, cohorts={"staff": SHOP.cohorts["staff"]}
+    )
+    now = changes.apply(before, definition, empty(definition)).after
+
+    assert now.dials == {"pay": 1_000, "cart": 25_000, "refund": 0}
+    assert now.cohort_dials == {"pay": {"staff": 50_000}}
+    assert now.overrides == before.overrides
+    assert now.evictions == before.evictions
+    assert now.work == {}
+
+
+def test_apply_without_difference():
+    """
+    Applying what holds already is empty; any difference is not.
+    """
+    snapshot = after(at("pay", 25_000))
+
+    assert changes.apply(snapshot, SHOP, empty(SHOP)).is_empty
+    assert not changes.apply(snapshot, attrs.evolve(SHOP, title="other"), empty(SHOP)).is_empty
+
+
+def test_apply_takes_the_last_cohort_away():
+    """
+    A flow whose last cohort dial goes with its cohort is left without any.
+    """
+    snapshot = after(at("pay", 25_000, "staff"))
+    definition = attrs.evolve(SHOP, cohorts={})
+
+    assert changes.apply(snapshot, definition, empty(definition)).after.cohort_dials == {}
+
+
+@pytest.mark.parametrize(("field", "value"), [("name", "other"), ("salt", "other")])
+def test_apply_what_is_fixed(field, value):
+    """
+    Name and salt stay as the first apply fixed them.
+    """
+    with pytest.raises(Refused) as caught:
+        changes.apply(begun(SHOP), attrs.evolve(SHOP, **{field: value}), begun(SHOP))
+
+    assert str(caught.value) == (
+        f"{field} is 'other', and the first apply fixed it as 'shop': changing it would move users"
+    )
