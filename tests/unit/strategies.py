@@ -6,6 +6,7 @@ the world can then be found by asking for these few.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import count, product
@@ -95,9 +96,10 @@ def perform(definition: Migration, verbs: Sequence[Verb]) -> tuple[list[Change],
     """
     change, snapshot = seal(first_apply(definition), at=NOON, actor="rina", reason="begin")
     done = [change]
-    for proposal in allowed(snapshot, verbs):
-        change, snapshot = seal(proposal, at=NOON + timedelta(seconds=len(done)), actor="rina", reason="go on")
-        done.append(change)
+    for verb in verbs:
+        with suppress(ConfigurationError, Refused):
+            change, snapshot = _sealed(verb(snapshot))
+            done.append(change)
     return done, snapshot
 
 
@@ -106,12 +108,15 @@ def allowed(snapshot: Snapshot, verbs: Sequence[Verb]) -> Iterator[Proposal]:
     Give the proposals of those verbs that are allowed, each computed from the state after the one before.
     """
     for verb in verbs:
-        try:
+        with suppress(ConfigurationError, Refused):
             proposal = verb(snapshot)
-        except (ConfigurationError, Refused):
-            continue
-        yield proposal
-        snapshot = seal(proposal, at=NOON, actor="rina", reason="go on")[1]
+            _, snapshot = _sealed(proposal)
+            yield proposal
+
+
+def _sealed(proposal: Proposal) -> tuple[Change, Snapshot]:
+    at = NOON + timedelta(seconds=proposal.after.version)
+    return seal(proposal, at=at, actor="rina", reason="go on")
 
 
 def sides(snapshot: Snapshot) -> dict[tuple[str, str, str | None], Backend]:
