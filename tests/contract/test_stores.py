@@ -1,0 +1,31 @@
+"""
+Every store, held to the contract.
+"""
+
+import itertools
+
+import pytest
+
+from cutover.stores.registry import open_store
+from cutover.testing import StoreContract
+from cutover.testing.store_helpers import Place
+
+NUMBERS = itertools.count()
+URLS = {
+    "memory": lambda folder: f"memory:contract-{next(NUMBERS)}",
+    "sqlite": lambda folder: f"sqlite:///{folder}/cutover.db",
+}
+
+
+class TestStores(StoreContract):
+    """
+    The stores that come with the library.
+    """
+
+    @pytest.fixture(params=URLS)
+    def place(self, request, tmp_path) -> Place:
+        """
+        A fresh place of each kind.
+        """
+        url = URLS[request.param](tmp_path)
+        return lambda: open_store(url)
