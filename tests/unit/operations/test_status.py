@@ -1,0 +1,237 @@
+"""
+The status: targets, measured shares, and what each flow waits for.
+"""
+
+import json
+
+import attrs
+import pytest
+
+from cutover.core.checkin import CheckIn, Counted, InstanceState, Kind, minute_of
+from cutover.core.snapshot import Head
+from cutover.operations.control import Control
+from cutover.operations.status import Status
+
+
+@pytest.fixture
+def check_in(store, control, clock):
+    """
+    Make a router process check in.
+    """
+
+    def make(name="a", *, head=None, counts=(), errors=(), **fields):
+        totals = {Counted(Kind.REQUESTS, flow, side, "percent"): n for flow, side, n in counts}
+        totals |= {Counted(Kind.CALLS, flow, side, "error"): n for flow, side, n in errors}
+        report = CheckIn(
+            instance=name * 32,
+            sequence=1,
+            at=clock.now,
+            host=f"host-{name}",
+            pid=7,
+            started=clock.now,
+            library="1",
+            head=control.snapshot().head if head is None else head,
+            minutes={minute_of(clock.now): totals},
+            since_version=totals,
+            **fields,
+        )
+        store.check_in("shop", report, now=clock.now)
+
+    return make
+
+
+def flow(status: Status, name: str):
+    """
+    Choose a flow of a status.
+    """
+    return next(flow for flow in status.flows if flow.name == name)
+
+
+def waits(control: Control, name: str):
+    """
+    List what a flow waits for.
+    """
+    return [waiting.text for waiting in flow(control.status(), name).waiting_for]
+
+
+def test_dials_and_what_holds(control):
+    """
+    The status tells the dial that was set from the one that holds, and who holds it.
+    """
+    control.set("cart", 50, reason="x")
+    control.set("pay", 10, reason="x")
+    control.set("browse", 5, cohort="staff", reason="x")
+
+    status = control.status()
+
+    cart, browse = flow(status, "cart"), flow(status, "browse")
+    assert (cart.dial, cart.effective, cart.held_by) == (50_000, 10_000, "pay")
+    assert (browse.effective, browse.cohorts) == (0, {"staff": 5000})
+    assert (status.version, status.head) == (4, control.snapshot().head.hash)
+
+
+def test_shares_requests_and_errors(control, check_in, clock):
+    """
+    Shares are measured in the window, requests and errors over all time.
+    """
+    control.set("browse", 25, reason="x")
+    check_in(counts=[("browse", "old", 30), ("browse", "new", 10)], errors=[("browse", "new", 2)])
+
+    young = control.status()
+    clock.forward(minutes=6)
+    later = control.status()
+
+    browse = flow(young, "browse")
+    assert (browse.share, browse.window_requests) == (0.25, 40)
+    assert (browse.old_requests, browse.new_requests) == (30, 10)
+    assert (browse.old_errors, browse.new_errors) == (0, 2)
+    assert flow(later, "browse").share is None
+    assert flow(later, "browse").old_requests == 30
+    assert (young.window, later.window) == ("since the last change", "last 5 minutes")
+
+
+def test_days_are_counted_in_the_timezone_of_the_migration(control, clock):
+    """
+    In Jakarta the next day begins at 17:00 UTC.
+    """
+    assert control.status().progress.days_left == 20
+    clock.forward(hours=4, minutes=59)
+    assert control.status().progress.days_left == 20
+    clock.forward(minutes=1)
+    assert control.status().progress.days_left == 19
+
+
+def test_forecast_goes_by_the_mean_pace(control, clock):
+    """
+    Half of the way after ten and a half days takes ten and a half more.
+    """
+    assert control.status().progress.forecast is None
+    control.set("browse", 50, reason="x")
+    control.set("purchase", 50, reason="x")
+    control.work("texts", 50, reason="x")
+
+    progress = control.status().progress
+
+    assert progress.target == 0.5
+    assert progress.forecast == clock.now + (clock.now - progress.started)
+
+
+def test_what_a_flow_waits_for(control, check_in, clock):
+    """
+    What stands in the way is named with since when, the most pressing first.
+    """
+    control.set("purchase", 50, reason="x")
+    control.set("pay", 10, reason="x")
+    check_in("a", counts=[("cart", "old", 1)])
+    check_in("b", head=Head(1, 1, "1" * 64))
+    check_in("c", head=Head(1, 99, "9" * 64), break_glass=("pay",))
+
+    assert waits(control, "cart") == ["1 of 3 instances regressed", "1 of 3 instances behind", "held to 10% by pay"]
+    assert waits(control, "pay")[0] == "break-glass on 1 of 3 instances"
+    assert waits(control, "browse")[-1] == "no traffic yet"
+    assert flow(control.status(), "cart").waiting_for[0].since == control.snapshot().at
+
+
+def test_a_lost_instance_is_named(control, check_in, clock):
+    """
+    An instance that fell silent shows in every flow, since it was last seen.
+    """
+    check_in("a")
+    seen = clock.now
+    clock.forward(minutes=1)
+
+    lost = next(w for w in flow(control.status(), "pay").waiting_for if "lost" in w.text)
+    assert (lost.text, lost.since) == ("1 of 1 instances lost", seen)
+
+
+def test_a_frozen_flow_names_who_froze_it(control, clock):
+    """
+    Who froze the migration comes from the ledger, and is gone after unfreeze.
+    """
+    control.freeze(reason="holidays")
+    control.set("browse", 0, reason="x")
+    assert control.status().document()["frozen"]["by"] == "rina"
+    assert waits(control, "browse") == ["frozen by rina", "no traffic yet"]
+
+    control.unfreeze(reason="over")
+    assert control.status().document()["frozen"] is None
+
+
+def test_a_cohort_that_stays_behind_is_named(control):
+    """
+    A flow at 100% whose cohort is not waits for the cohort.
+    """
+    control.set("browse", 10, cohort="staff", reason="x")
+    control.set("browse", 100, reason="x")
+
+    assert waits(control, "browse")[0] == "cohort staff stays at 10%"
+    control.set("browse", 100, all_cohorts=True, reason="x")
+    assert waits(control, "browse") == ["no traffic yet"]
+
+
+def test_when_a_dial_last_changed(control, clock):
+    """
+    A dial's age counts from the last change of it, or of one that goes together with it, whatever happened since.
+    """
+    clock.forward(minutes=1)
+    control.set("pay", 5, reason="x")
+    changed = clock.now
+    clock.forward(minutes=1)
+    control.work("texts", 5, reason="x")
+
+    status = control.status()
+
+    assert flow(status, "pay").changed_at == flow(status, "cart").changed_at == changed
+    assert flow(status, "browse").changed_at < changed
+
+
+def test_the_trail_follows_a_replaced_history(control, store, clock, definition):
+    """
+    A control that looked at one history and then meets another learns all of the other.
+    """
+    control.freeze(reason="here")
+    assert control.status().frozen.reason == "here"
+    other = Control(store, actor="budi", migration="other", now=clock)
+    control._migration = "other"  # as if the store had been replaced under the same name
+    other.apply(attrs.evolve(definition, name="other"))
+    other.set("pay", 5, reason="x")
+    other.freeze(reason="there")
+
+    assert control.status().frozen.reason == "there"
+    assert [change.version for change in control.status().last] == [1, 2, 3]
+
+
+def test_instances_are_listed_with_their_state(control, check_in, clock):
+    """
+    Each instance says where it runs, what and since when it was heard of.
+    """
+    check_in("b", head=Head(1, 9, "9" * 64))
+    check_in("a")
+    clock.forward(seconds=5)
+
+    first, second = control.instances()
+
+    assert (first.host, first.state, first.age.total_seconds()) == ("host-a", InstanceState.CURRENT, 5)
+    assert second.state is InstanceState.REGRESSED
+    assert control.status().count(InstanceState.CURRENT) == 1
+
+
+def test_the_document_is_json_with_numbers(control, check_in):
+    """
+    The document holds ratios as numbers, unknown ones as null, and times as text.
+    """
+    control.set("browse", "33.333", reason="x")
+    check_in(counts=[("browse", "old", 2), ("browse", "new", 1)])
+
+    document = json.loads(json.dumps(control.status().document()))
+
+    browse, cart, _ = document["flows"]
+    assert (browse["dial_ratio"], browse["actual_ratio"], browse["requests"]) == (
+        0.33333,
+        0.33333,
+        {"old": 2, "new": 1},
+    )
+    assert cart["actual_ratio"] is None
+    assert document["instances"] == {"current": 1, "behind": 0, "regressed": 0, "lost": 0}
+    assert document["progress"]["deadline"] == "2026-01-31T17:00:00.000000Z"
+    assert document["durability"] == "accepted"
