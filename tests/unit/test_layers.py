@@ -1,0 +1,65 @@
+"""
+What the core may import: a pure centre has no clock, no threads, no network and no chance.
+"""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import cutover.core
+
+CORE = Path(cutover.core.__file__).parent
+MODULES = sorted(CORE.rglob("*.py"))
+ALLOWED = {"attrs", "mmh3", "cutover.core", "cutover.errors"}
+IMPURE = {
+    *("time", "threading", "_thread", "asyncio", "concurrent", "multiprocessing", "subprocess", "signal"),
+    *("socket", "ssl", "http", "urllib", "select", "selectors", "sqlite3", "random", "secrets", "uuid"),
+    *("logging", "warnings", "tempfile", "shutil", "sched", "queue", "importlib", "ctypes", "sys"),
+}
+CLOCKS = {"now", "utcnow", "today", "getenv", "environ", "urandom"}
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """
+    Name every module that a piece of source imports, wherever in it.
+    """
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "the core imports by full names"
+            names.add(node.module)
+    return names
+
+
+def test_there_is_a_core():
+    """
+    The walk below finds the modules that it is about.
+    """
+    assert {"bucketing.py", "decide.py", "ledger.py", "snapshot.py"} <= {path.name for path in MODULES}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_imports(path):
+    """
+    The core imports itself, the errors, attrs, mmh3 and the pure part of the standard library.
+    """
+    for name in imported(ast.parse(path.read_text())):
+        top = name.partition(".")[0]
+        standard = top in sys.stdlib_module_names and top not in IMPURE
+        ours = name in ALLOWED or name.startswith("cutover.core.")
+
+        assert standard or ours, f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_no_clock(path):
+    """
+    The core asks nobody for the time, the environment or chance: they come in as arguments.
+    """
+    asked = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+
+    assert not asked & CLOCKS
