@@ -13,6 +13,7 @@ from cutover.cli.failures import ExitCode, report
 
 __all__ = ["cli", "run"]
 
+STDOUT = 1  # the file descriptor
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -51,9 +52,11 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = cli.main(list(arguments), prog_name="cutover", standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read has enough; what Python would still flush at its end must go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit) as error:
+        # click turns the former into the latter. Whoever read has enough, and what Python would still flush goes nowhere.
+        if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
         return ExitCode.DONE
     except click.exceptions.Exit as end:
         return end.exit_code

@@ -1,0 +1,217 @@
+"""
+The verbs that change something, as an operator runs them.
+"""
+
+import json
+
+import pytest
+
+VERBS = {
+    "set": ("set", "browse", "25"),
+    "set a journey": ("set", "purchase", "25"),
+    "set a cohort": ("set", "browse", "25", "--cohort", "staff"),
+    "rollback": ("rollback", "pay"),
+    "rollback --all": ("rollback", "--all"),
+    "freeze": ("freeze",),
+    "unfreeze": ("unfreeze",),
+    "override": ("override", "pay", "user-42", "new"),
+    "override none": ("override", "pay", "user-42", "none"),
+    "work": ("work", "texts", "40"),
+    "adopt": ("adopt", "--yes"),
+}
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_each_verb_writes_one_change(shop, name):
+    """
+    Every verb exits 0, adds one version with the texts that were given, and prints version:head and durability.
+    """
+    done = shop.run(*VERBS[name], "--reason", "why not", "--ticket", "OPS-1", "--actor", "rina")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    change = json.loads(shop.texts()[-1])
+    assert (change["version"], change["verb"]) == (2, VERBS[name][0])
+    assert (change["actor"], change["reason"], change["ticket"]) == ("rina", "why not", "OPS-1")
+    assert f"2:{change['hash'][:12]}, durable, by rina" in done.stdout
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_dry_run_changes_nothing(shop, name):
+    """
+    A dry run of any verb exits 0 and leaves the ledger to the letter.
+    """
+    before = shop.texts()
+
+    document = shop.json(*VERBS[name], "--reason", "x", "--dry-run")
+
+    assert document["dry_run"] is True
+    assert shop.texts() == before
+
+
+def test_apply_creates_the_migration_and_is_repeatable(bare):
+    """
+    The first apply creates the store; the same again exits 0 and adds nothing.
+    """
+    first = bare.run("apply", "cutover.toml")
+    second = bare.run("apply", "cutover.toml")
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "nothing to change" in second.stdout
+    assert len(bare.texts()) == 1
+    assert json.loads(bare.texts()[0])["reason"] == "definition applied"
+
+
+def test_a_dry_run_of_the_first_apply_creates_nothing(bare):
+    """
+    Trying an apply leaves no file behind.
+    """
+    assert bare.run("apply", "cutover.toml", "--dry-run").returncode == 0
+    assert not (bare.folder / "cutover.db").exists()
+
+
+def test_apply_that_moves_keys_lists_them_and_needs_yes(shop):
+    """
+    Without a terminal an apply that would move keys exits 2 with the list; with --yes it is done.
+    """
+    shop.run("set", "browse", "50", "--reason", "x")
+    path = shop.folder / "cutover.toml"
+    path.write_text(path.read_text().replace('["cart", "pay"]', '["browse", "cart", "pay"]'))
+
+    asked = shop.run("apply", "cutover.toml")
+    assert (asked.returncode, asked.stdout) == (2, "")
+    assert "browse: 50% -> 0%" in asked.stderr
+    assert "--yes" in asked.stderr
+    assert len(shop.texts()) == 2
+
+    assert shop.run("apply", "cutover.toml", "--yes").returncode == 0
+    assert len(shop.texts()) == 3
+
+
+@pytest.mark.parametrize("arguments", [("set", "browse", "10", "--evict", "--reason", "x"), ("adopt", "--reason", "x")])
+def test_verbs_that_ask_exit_2_without_a_terminal(shop, arguments):
+    """
+    Where nobody can be asked, nothing is done unless --yes is given.
+    """
+    shop.run("set", "browse", "50", "--reason", "x")
+
+    assert shop.run(*arguments).returncode == 2
+    assert len(shop.texts()) == 2
+    assert shop.run(*arguments, "--yes").returncode == 0
+    assert len(shop.texts()) == 3
+
+
+def test_rollback_never_asks_and_works_while_frozen(shop):
+    """
+    A rollback needs no terminal and no unfreeze.
+    """
+    shop.run("set", "purchase", "50", "--reason", "x")
+    shop.run("freeze", "--reason", "x")
+
+    assert shop.run("rollback", "pay", "--reason", "time-outs").returncode == 0
+    with shop.control() as control:
+        assert set(control.snapshot().dials.values()) == {0}
+
+
+def test_set_prints_before_and_after_and_whom_it_moves(shop):
+    """
+    An operator sees the dial before and after, who moves, and who stays behind.
+    """
+    shop.run("set", "browse", "10", "--cohort", "staff", "--reason", "x")
+
+    done = shop.run("set", "browse", "25", "--reason", "x")
+
+    assert "browse: 0% -> 25%" in done.stdout
+    assert "25% of its keys go to NEW" in done.stdout
+    assert "cohort staff stays at 10%" in done.stdout
+
+
+def test_set_json(shop):
+    """
+    The JSON of a change holds the change as stored, before and after, the moves and the durability.
+    """
+    document = shop.json("set", "browse", "25", "--reason", "x")
+
+    assert document["change"] == json.loads(shop.texts()[-1])
+    assert document["before"]["version"] == 1
+    assert document["differences"] == [{"what": "browse", "before": "0%", "after": "25%"}]
+    assert [move["flow"] for move in document["moves"]] == ["browse"]
+    assert (document["durability"], document["written"], document["version"]) == ("durable", True, 2)
+
+
+def test_expect_guards_against_another_change(shop):
+    """
+    With --expect a verb is done only at that change, named by version or version and head.
+    """
+    head = json.loads(shop.texts()[-1])["hash"]
+
+    assert shop.run("set", "browse", "5", "--reason", "x", "--expect", "2").returncode == 1
+    assert shop.run("set", "browse", "5", "--reason", "x", "--expect", "1:0000").returncode == 1
+    assert len(shop.texts()) == 1
+    assert shop.run("set", "browse", "5", "--reason", "x", "--expect", f"1:{head[:8]}").returncode == 0
+
+
+def test_the_actor_comes_from_the_environment(shop):
+    """
+    CUTOVER_ACTOR names who acts.
+    """
+    shop.run("freeze", "--reason", "x", environment={"CUTOVER_ACTOR": "budi"})
+
+    assert json.loads(shop.texts()[-1])["actor"] == "budi"
+
+
+def test_texts_of_any_script_go_through(shop):
+    """
+    A reason of any script is stored and printed to the letter; brackets and control characters do no harm.
+    """
+    reason = "[red]минимум[/red] 🚦 «تجربة»"
+    shop.run("freeze", "--reason", reason)
+
+    assert json.loads(shop.texts()[-1])["reason"] == reason
+    assert "минимум[/red] 🚦" in shop.run("history", environment={"COLUMNS": "200"}).stdout
+    assert shop.run("freeze", "--reason", "\x1b[31mred").returncode == 2
+
+
+def test_an_ascii_terminal_gets_ascii(shop):
+    """
+    A terminal that speaks no UTF-8 gets bars of ASCII and no error.
+    """
+    shop.run("set", "browse", "50", "--reason", "é")
+
+    environment = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    status = shop.run("status", environment=environment)
+    history = shop.run("history", environment=environment)
+
+    assert (status.returncode, history.returncode) == (0, 0)
+    assert "====" in status.stdout
+    assert "\\xe9" in history.stdout
+
+
+def test_override_hides_the_key(shop):
+    """
+    No output and no ledger line repeats the key.
+    """
+    done = shop.run("override", "pay", "user-42", "new", "--reason", "tester")
+
+    assert "user-42" not in done.stdout + done.stderr + "".join(shop.texts())
+
+
+def test_all_cohorts_are_taken_along(shop):
+    """
+    With --all-cohorts no cohort stays behind.
+    """
+    shop.run("set", "browse", "10", "--cohort", "staff", "--reason", "x")
+    shop.run("set", "browse", "100", "--all-cohorts", "--reason", "x")
+
+    with shop.control() as control:
+        assert control.snapshot().is_complete("browse")
+
+
+def test_inherit_takes_a_cohorts_dial_away(shop):
+    """
+    A cohort whose dial is "inherit" follows the flow again.
+    """
+    shop.run("set", "browse", "10", "--cohort", "staff", "--reason", "x")
+    shop.run("set", "browse", "inherit", "--cohort", "staff", "--reason", "x")
+
+    with shop.control() as control:
+        assert control.snapshot().cohort_dials == {}
