@@ -1,7 +1,7 @@
 """
 One SQLite file that several processes share: opening, transactions, forks, and files that are replaced underneath.
 
-Nothing here ever opens the file but SQLite: closing any other descriptor of it would drop the locks of the process.
+Outside the gate, nothing opens the file but SQLite: closing any other descriptor drops the locks of the process.
 """
 
 import os
@@ -21,6 +21,7 @@ from cutover.errors import Corrupt, StoreError, Unavailable
 from cutover.stores.forks import Gate, PerProcess
 from cutover.stores.queries import load_queries
 from cutover.stores.sqlite_errors import is_busy, translated
+from cutover.stores.sqlite_journal import check_journal, left_behind
 
 __all__ = ["QUERIES", "SqliteFile"]
 
@@ -79,6 +80,8 @@ class SqliteFile:
         folder = Path(self.path).parent
         if not folder.is_dir():
             raise Unavailable(f"{self.path} cannot be created: there is no folder {folder}")
+        if leftovers := left_behind(self.path):
+            raise Unavailable(f"{self.path} cannot be created beside what an earlier one left; delete {leftovers[0]}")
         with translated(self.path), GATE.held(), _new_file(folder) as new:
             connection = _connect(new)
             try:
@@ -158,6 +161,7 @@ class _Handle:
         if self._connection is not None and identity != self._identity:
             self.drop()
         if self._connection is None:
+            check_journal(self.path)
             self._connection = _connect(self.path)
             self._identity = identity
             self._opened += 1
