@@ -1,6 +1,11 @@
 """
-A SQLite store with two changes in it.
+A SQLite store with two changes in it, and other processes that use it.
 """
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +50,37 @@ def other(store, tmp_path):
     write(another, branch="other", snapshot="other snapshot")
     another.close()
     return path
+
+
+class Worker(subprocess.Popen):
+    """
+    Another process, which speaks in lines.
+    """
+
+    def said(self) -> str:
+        """
+        Wait for the next line.
+        """
+        return self.stdout.readline().strip()
+
+
+@contextmanager
+def started(*arguments: object):
+    """
+    Run a worker for a block; it is killed at its end, if it still runs.
+    """
+    script = Path(__file__).with_name("store_worker.py")
+    command = [sys.executable, str(script), *map(str, arguments)]
+    with Worker(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def worker():
+    """
+    Start other processes: ``with worker(verb, ...) as process``.
+    """
+    return started

@@ -17,21 +17,20 @@ from cutover.stores import sqlite_file
 from cutover.stores.sqlite import SqliteStore
 from cutover.testing.fork_contract import in_child
 from cutover.testing.store_helpers import MIGRATION, PATIENCE, head_of, in_thread, write
-from tests.integration.workers import said, worker
 
 KILLS = 20
 WRITERS = 8
 EACH = 10
 
 
-def test_killed_writer(store):
+def test_killed_writer(store, worker):
     """
     A writer that is killed at any moment loses no change that was acknowledged, and leaves a whole state.
     """
     draw = random.Random(7)
     for _ in range(KILLS):
         with worker("append_for_ever", store.url) as process:
-            acknowledged = [int(said(process)) for _ in range(draw.randrange(1, 8))]
+            acknowledged = [int(process.said()) for _ in range(draw.randrange(1, 8))]
             process.send_signal(signal.SIGKILL)
             acknowledged += map(int, process.stdout.read().split())
 
@@ -66,20 +65,20 @@ def test_killed_creator(tmp_path):
         store.close()
 
 
-def test_racing_processes(store):
+def test_racing_processes(store, worker):
     """
     Eight processes that compare and swap make exactly as many versions as they were told.
     """
     with ExitStack() as running:
         processes = [running.enter_context(worker("append_with_retry", store.url, EACH)) for _ in range(WRITERS)]
-        done = [said(process) for process in processes]
+        done = [process.said() for process in processes]
 
     assert done == [str(EACH)] * WRITERS
     assert store.read(MIGRATION).head.version == 2 + WRITERS * EACH
     assert len(set(store.history(MIGRATION))) == 2 + WRITERS * EACH
 
 
-def test_seen_by_another_process(store):
+def test_seen_by_another_process(store, worker):
     """
     A change by another process wakes who waits.
     """
@@ -92,34 +91,34 @@ def test_seen_by_another_process(store):
             waiter.join(PATIENCE)
 
             assert not waiter.is_alive()
-            assert said(process) == str(version)
+            assert process.said() == str(version)
             assert store.read(MIGRATION).head.version == version
 
 
-def test_locked(store, path, monkeypatch):
+def test_locked(store, path, monkeypatch, worker):
     """
     A file that another process keeps locked is Unavailable, and works again when it lets go.
     """
     monkeypatch.setattr(sqlite_file, "WRITE_PATIENCE", 0.1)
     monkeypatch.setattr(sqlite_file, "READ_PATIENCE", 0.1)
     with worker("hold_lock", path, "BEGIN EXCLUSIVE") as process:
-        assert said(process) == "locked"
+        assert process.said() == "locked"
         with pytest.raises(Unavailable, match="locked by another process"):
             store.read(MIGRATION)
         with pytest.raises(Unavailable, match="locked by another process"):
             write(store, head_of(2))
         process.stdin.close()
-        assert said(process) == "released"
+        assert process.said() == "released"
 
     assert write(store, head_of(2)) == store.read(MIGRATION).head
 
 
-def test_reading_beside_a_waiting_writer(store, path):
+def test_reading_beside_a_waiting_writer(store, path, worker):
     """
     A writer that waits for another process keeps no reader of its own process waiting.
     """
     with worker("hold_lock", path, "BEGIN IMMEDIATE") as process:
-        assert said(process) == "locked"
+        assert process.said() == "locked"
         writer = in_thread(lambda: write(store, head_of(2)))
         for _ in range(100):
             assert store.read(MIGRATION).head == head_of(2)
@@ -130,7 +129,7 @@ def test_reading_beside_a_waiting_writer(store, path):
     assert store.read(MIGRATION).head == head_of(3)
 
 
-def test_closing_ends_waiting_for_a_lock(store, path, monkeypatch):
+def test_closing_ends_waiting_for_a_lock(store, path, monkeypatch, worker):
     """
     Who waits for a lock is let go by `close`.
     """
@@ -144,7 +143,7 @@ def test_closing_ends_waiting_for_a_lock(store, path, monkeypatch):
             errors.append(error)
 
     with worker("hold_lock", path, "BEGIN EXCLUSIVE") as process:
-        assert said(process) == "locked"
+        assert process.said() == "locked"
         writer = in_thread(blocked)
         store.close()
         writer.join(PATIENCE)
@@ -172,29 +171,29 @@ def test_full_disk(store, path):
     assert store.read(MIGRATION).head == head_of(3)
 
 
-def crash_in_commit(path):
+def crash_in_commit(path, worker):
     """
     Kill a process that had begun to overwrite the file.
     """
     before = path.read_bytes()
     with worker("stay_in_commit", path) as process:
-        assert said(process) == "changed"
+        assert process.said() == "changed"
         process.send_signal(signal.SIGKILL)
     assert path.read_bytes() != before
     assert path.with_name("cutover.db-journal").stat().st_size > 0
 
 
-def test_crash_in_commit(store, path):
+def test_crash_in_commit(store, path, worker):
     """
     A change that was half written when its process died is rolled back by the next reader.
     """
-    crash_in_commit(path)
+    crash_in_commit(path, worker)
 
     assert store.read(MIGRATION).head == head_of(2)
     assert SqliteStore(path).read(MIGRATION).document == "snapshot 2"
 
 
-def test_journal_of_another_state(store, path, tmp_path):
+def test_journal_of_another_state(store, path, tmp_path, worker):
     """
     A backup restored beside the journal of the lost state is refused before SQLite mixes the two, and read once the
     journal is deleted.
@@ -203,7 +202,7 @@ def test_journal_of_another_state(store, path, tmp_path):
     shutil.copyfile(path, backup)
     write(store, head_of(2), snapshot="y" * 100_000)
     store.close()
-    crash_in_commit(path)
+    crash_in_commit(path, worker)
     backup.replace(path)
     content = path.read_bytes()
 
@@ -218,12 +217,12 @@ def test_journal_of_another_state(store, path, tmp_path):
     restored.close()
 
 
-def test_journal_without_its_file(store, path):
+def test_journal_without_its_file(store, path, worker):
     """
     A store is not made anew beside the journal of a deleted one, which SQLite would roll back into it.
     """
     store.close()
-    crash_in_commit(path)
+    crash_in_commit(path, worker)
     path.unlink()
 
     with pytest.raises(Unavailable, match=r"delete .*cutover.db-journal"):
