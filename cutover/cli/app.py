@@ -7,19 +7,24 @@ import sys
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import shell_complete
 
 from cutover.cli import changing, looking
 from cutover.cli.failures import ExitCode, report
+from cutover.cli.options import help_without_verb
 
 __all__ = ["cli", "run"]
 
 STDOUT = 1  # the file descriptor
+NAME = "cutover"
+COMPLETE = "_CUTOVER_COMPLETE"
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
-@click.group("cutover", context_settings=CONTEXT)
-@click.version_option(package_name="cutover-controller", prog_name="cutover", message="%(prog)s %(version)s")
-def cli() -> None:
+@click.group(NAME, context_settings=CONTEXT, invoke_without_command=True)
+@click.version_option(package_name="cutover-controller", prog_name=NAME, message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
     r"""
     Move a running business from one back end to another, flow by flow.
 
@@ -32,6 +37,7 @@ def cli() -> None:
       4  in force, but not confirmed by every instance
       5  the outcome is unknown
     """
+    help_without_verb(context)
 
 
 for verb in (*changing.VERBS, *looking.VERBS):
@@ -50,19 +56,25 @@ def run(arguments: Sequence[str]) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        code = cli.main(list(arguments), prog_name="cutover", standalone_mode=False)
+        code = _invoke(list(arguments))
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit) as error:
-        # click turns the former into the latter. Whoever read has enough, and what Python would still flush goes nowhere.
-        if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
-            raise
+    except BrokenPipeError:
+        # Whoever read has enough, and what Python would still flush at its end goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
         return ExitCode.DONE
     except click.exceptions.Exit as end:
         return end.exit_code
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
-        return ExitCode.USAGE
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the end of the program: every error becomes a code
         return report(error, as_json=as_json, verbose=verbose)
     return int(code or ExitCode.DONE)
+
+
+def _invoke(arguments: list[str]) -> int | None:
+    """
+    Do what click's own `main` does but for the end: it turns a closed pipe into another code than ours.
+    """
+    if instruction := os.environ.get(COMPLETE):
+        return shell_complete(cli, {}, NAME, COMPLETE, instruction)
+    with cli.make_context(NAME, arguments) as context:
+        code: int | None = cli.invoke(context)
+        return code

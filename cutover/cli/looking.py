@@ -13,7 +13,7 @@ from click.shell_completion import get_completion_class
 from cutover.cli.completing import cohorts, only_flows
 from cutover.cli.failures import ExitCode
 from cutover.cli.listing import history_table, instances_table, rules_table
-from cutover.cli.options import looking
+from cutover.cli.options import help_without_verb, looking
 from cutover.cli.session import Session, console
 from cutover.cli.status_view import status_view
 from cutover.cli.watch import watch
@@ -120,11 +120,13 @@ def instances_(session: Session) -> int:
     return ExitCode.DONE
 
 
-@click.group("export")
-def export_() -> None:
+@click.group("export", invoke_without_command=True)
+@click.pass_context
+def export_(context: click.Context) -> None:
     """
     Write what other programs read.
     """
+    help_without_verb(context)
 
 
 @export_.command("snapshot")

@@ -10,9 +10,10 @@ from typing import Any, Final, TypeVar, cast
 import click
 
 from cutover.cli.completing import dial_values, flows, migrations
+from cutover.cli.failures import ExitCode
 from cutover.cli.session import Edit, Session
 
-__all__ = ["Duration", "changing", "looking", "percent", "target"]
+__all__ = ["Duration", "changing", "help_without_verb", "looking", "percent", "target"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,6 +37,15 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer c
         if match is None:
             self.fail(f"{value!r} is no duration; allowed: such as 30s, 2m or 1h", param, ctx)
         return float(match[1]) * SECONDS[match[2]]
+
+
+def help_without_verb(context: click.Context) -> None:
+    """
+    Show the help of a group that is called without a verb, as wrong usage.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(ExitCode.USAGE)
 
 
 def looking(command: F) -> F:

@@ -36,6 +36,7 @@ WRONG_USAGE = {
     "an unknown scheme": ("status", "--store", "carrier-pigeon:coop"),
     "no store": ("status", "--store", ""),
     "no verb": (),
+    "nothing to export": ("export",),
 }
 
 
