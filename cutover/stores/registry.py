@@ -45,12 +45,12 @@ def redacted(url: str) -> str:
     """
     Name a store without credentials: user, password and secret options are taken out.
     """
-    scheme, colon, rest = url.partition(":")
-    if colon and scheme in LOCAL and not rest.startswith("//"):
+    scheme, colon, rest = url.partition(":") if ":" in url else ("", "", url)
+    if scheme in LOCAL and not rest.startswith("//"):
         return url
     slashes = "//" if rest.startswith("//") else ""
     body = rest.removeprefix(slashes)
-    if colon and body.startswith("/"):
+    if body.startswith("/"):
         return url if scheme in LOCAL else SECRET_OPTION.sub(r"\1***", url)
     _, at, host = body.rpartition("@")  # a password may hold anything, "@", "/" and "?" too
     shown = f"***@{host}" if at else body
