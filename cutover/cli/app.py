@@ -18,24 +18,25 @@ __all__ = ["cli", "run"]
 STDOUT = 1  # the file descriptor
 NAME = "cutover"
 COMPLETE = "_CUTOVER_COMPLETE"
+EXIT_CODES = """
+\b
+Exit codes:
+  0  done
+  1  refused, or another change came first; for verify: problems
+  2  wrong usage, or a question and no terminal to ask
+  3  the store cannot be reached; nothing was done
+  4  in force, but not confirmed by every instance
+  5  the outcome is unknown
+"""
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
-@click.group(NAME, context_settings=CONTEXT, invoke_without_command=True)
+@click.group(NAME, context_settings=CONTEXT, invoke_without_command=True, epilog=EXIT_CODES)
 @click.version_option(package_name="cutover-controller", prog_name=NAME, message="%(prog)s %(version)s")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    r"""
+    """
     Move a running business from one back end to another, flow by flow.
-
-    \b
-    Exit codes:
-      0  done
-      1  refused, or another change came first; for verify: problems
-      2  wrong usage, or a question and no terminal to ask
-      3  the store cannot be reached; nothing was done
-      4  in force, but not confirmed by every instance
-      5  the outcome is unknown
     """
     help_without_verb(context)
 

@@ -29,9 +29,9 @@ __all__ = ["VERBS"]
 @changing(reason=APPLIED)
 def apply_(session: Session, edit: Edit, file: str) -> int:
     """
-    Store the definition in FILE, and create the migration with the first one.
+    Store the definition in FILE.
 
-    Dials are never touched. Where keys would move, you are asked, or give --yes.
+    The first one creates the migration. Dials are never touched. Where keys would move, you are asked, or give --yes.
     """
     definition = Migration.load(file)
     with session.opened(edit) as control:
@@ -69,10 +69,10 @@ def set_(
 @changing(expects=False)
 def rollback_(session: Session, edit: Edit, target: str | None, everything: bool) -> int:
     """
-    Send a flow, a journey or everything back to OLD, in one change.
+    Send a flow, journey or everything to OLD.
 
-    Dials and cohort dials go to 0, overrides to NEW are taken off, visits on NEW end. It never asks and is never
-    refused, also while frozen.
+    In one change dials and cohort dials go to 0, overrides to NEW are taken off, visits on NEW end. It never asks and
+    is never refused, also while frozen.
     """
     if (target is None) is not everything:
         raise click.UsageError("name one flow or journey, or give --all")
@@ -84,7 +84,9 @@ def rollback_(session: Session, edit: Edit, target: str | None, everything: bool
 @changing()
 def freeze_(session: Session, edit: Edit) -> int:
     """
-    Refuse every change after which some key could be NEW that was not.
+    Refuse changes towards NEW.
+
+    That is every change after which some key could be NEW that was not.
     """
     with session.opened(edit) as control:
         return _carry_out(session, control, intents.freeze(), edit)
@@ -107,9 +109,9 @@ def unfreeze_(session: Session, edit: Edit) -> int:
 @changing()
 def override_(session: Session, edit: Edit, target: str, key: str, side: str) -> int:
     """
-    Put one key on a side by name, or take that back with "none".
+    Put one key on a side by name.
 
-    The ledger holds the key's position and a keyed digest, never the key.
+    "none" takes that back. The ledger holds the key's position and a keyed digest, never the key.
     """
     intent = intents.override(target, key, None if side == "none" else side)
     with session.opened(edit) as control:
@@ -132,9 +134,10 @@ def work_(session: Session, edit: Edit, name: str, percent: str) -> int:
 @changing()
 def adopt_(session: Session, edit: Edit) -> int:
     """
-    Declare this store's history the surviving one, after it was restored or replaced.
+    Make this store's history the one to follow.
 
-    Instances that run a version which the store does not have follow it from then on.
+    For after it was restored or replaced. Instances that run a version which the store does not have follow it from
+    then on.
     """
     with session.opened(edit) as control:
         if not edit.yes and not edit.dry_run:

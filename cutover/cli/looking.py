@@ -30,7 +30,7 @@ __all__ = ["VERBS"]
 @looking
 def status_(session: Session, is_watched: bool) -> int:
     """
-    Show where the migration stands, and what it waits for.
+    Show where the migration stands.
     """
     with session.opened() as control:
         if is_watched:
@@ -70,7 +70,7 @@ def history_(session: Session, after: int) -> int:
 @looking
 def explain_(session: Session, flow: str, key: str, cohort: str | None, home: str | None) -> int:
     """
-    Say where a request of KEY would go in FLOW, and what every rule says.
+    Say where a request would go, and why.
     """
     given = UNSET if home is None else None if home == "none" else home
     with session.opened() as control:
@@ -93,7 +93,9 @@ def explain_(session: Session, flow: str, key: str, cohort: str | None, home: st
 @looking
 def verify_(session: Session, expect: str | None, file: str | None) -> int:
     """
-    Check every hash and link of the ledger, and that its effects merge to the snapshot.
+    Check the whole ledger.
+
+    That is every hash and link, and that the effects of all changes merge to the snapshot.
 
     Exit code 1 if there are problems. A cut tail or a full rewrite shows only with --expect.
     """

@@ -86,7 +86,8 @@ class Control:
         self.store = store
         self.actor = actor
         self.preview = Preview(self)
-        self._migration = migration
+        self._asked = migration
+        self._resolved = migration
         self._owns_store = owns_store
         self._now = now
         self._known: Basis | None = None
@@ -122,13 +123,13 @@ class Control:
         Raises:
             ConfigurationError: If the store holds none or several.
         """
-        if self._migration is None:
+        if self._resolved is None:
             names = self.store.migrations()
             if len(names) != 1:
                 found = f"several: {', '.join(names)}; name one" if names else "none; apply a definition first"
                 raise ConfigurationError(f"which migration is meant? {self.store.url} holds {found}")
-            self._migration = names[0]
-        return self._migration
+            self._resolved = names[0]
+        return self._resolved
 
     # -- verbs that change something --
 
@@ -361,8 +362,8 @@ class Control:
     def _named(self, migration: str | None) -> str:
         if migration is None:
             return self.migration
-        if self._migration not in (None, migration):
-            raise ConfigurationError(f"the definition is of {migration!r}, and {self._migration!r} was asked for")
+        if self._asked not in (None, migration):
+            raise ConfigurationError(f"the definition is of {migration!r}, and {self._asked!r} was asked for")
         return migration
 
     def _writable(self) -> Store:

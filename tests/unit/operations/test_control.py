@@ -279,6 +279,18 @@ def test_without_a_name_the_only_migration_is_meant(store, definition):
     assert make_control(store, migration="other").snapshot().migration == "other"
 
 
+def test_a_control_without_a_name_applies_any_definition(store, definition):
+    """
+    Which migration was meant first does not bind a control that was never told a name.
+    """
+    control = make_control(store)
+    control.apply(definition)
+    control.set("pay", 5, reason="x")
+
+    assert control.apply(attrs.evolve(definition, name="other")).migration == "other"
+    assert set(store.migrations()) == {"other", "shop"}
+
+
 def test_a_definition_of_another_name_is_an_error(store, definition):
     """
     A control of one migration does not apply the definition of another.

@@ -192,7 +192,7 @@ def test_the_trail_follows_a_replaced_history(control, store, clock, definition)
     control.freeze(reason="here")
     assert control.status().frozen.reason == "here"
     other = Control(store, actor="budi", migration="other", now=clock)
-    control._migration = "other"  # as if the store had been replaced under the same name
+    control._resolved = "other"  # as if the store had been replaced under the same name
     other.apply(attrs.evolve(definition, name="other"))
     other.set("pay", 5, reason="x")
     other.freeze(reason="there")

@@ -1,0 +1,55 @@
+"""
+What a change changes, in pairs.
+"""
+
+from uuid import uuid4
+
+import attrs
+import pytest
+
+from cutover.cli.differences import differences
+from cutover.core.migration import Migration
+from cutover.operations.control import Control
+from cutover.stores.registry import open_store
+
+DEFINITION = Migration.parse('name = "m"\nold = "a"\nnew = "b"\n[flows.pay]\n[work.texts]\n[cohorts.staff]\n')
+
+
+@pytest.fixture
+def control():
+    """
+    The operator of an applied migration with a cohort's dial.
+    """
+    made = Control(open_store(f"memory:{uuid4().hex}"), actor="rina")
+    made.apply(DEFINITION)
+    made.set("pay", 5, cohort="staff", reason="x")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("preview", "shown"),
+    [
+        (lambda p: p.set("pay", 25), ["pay: 0% -> 25%"]),
+        (lambda p: p.set("pay", 7, cohort="staff"), ["pay, cohort staff: 5% -> 7%"]),
+        (lambda p: p.set("pay", None, cohort="staff"), ["pay, cohort staff: 5% -> inherit"]),
+        (lambda p: p.set("pay", 0), []),
+        (lambda p: p.rollback("pay"), ["pay, cohort staff: 5% -> 0%"]),
+        (lambda p: p.freeze(), ["frozen: no -> yes"]),
+        (lambda p: p.work("texts", 40), ["texts: 0% -> 40%"]),
+        (lambda p: p.override("pay", "k", "new"), ["overrides of pay: 0 -> 1"]),
+        (lambda p: p.adopt(), ["epoch: 1 -> 2"]),
+        (
+            lambda p: p.apply(attrs.evolve(DEFINITION, work={}), confirm=True),
+            ["definition: 1 flows, 0 journeys, 1 work items -> 1 flows, 0 journeys, 0 work items"],
+        ),
+        (
+            lambda p: p.apply(attrs.evolve(DEFINITION, name="other")),
+            ["migration other: none -> pay 0%"],
+        ),
+    ],
+)
+def test_each_verb_shows_what_it_changes(control, preview, shown):
+    """
+    What is another after a change is listed with before and after, and nothing else is.
+    """
+    assert [str(difference) for difference in differences(preview(control.preview))] == shown
