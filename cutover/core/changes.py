@@ -84,13 +84,11 @@ def apply(snapshot: Snapshot | None, definition: Migration, first: Snapshot) -> 
         snapshot,
         definition=definition,
         dials={flow: snapshot.dials.get(flow, 0) for flow in definition.flows},
-        cohort_dials=_non_empty(
-            {
-                flow: _only(dials, definition.cohorts)
-                for flow, dials in snapshot.cohort_dials.items()
-                if flow in definition.flows
-            }
-        ),
+        cohort_dials={
+            flow: _only(dials, definition.cohorts)
+            for flow, dials in snapshot.cohort_dials.items()
+            if flow in definition.flows
+        },
         overrides=_only(snapshot.overrides, definition.flows),
         work={item: snapshot.work.get(item, 0) for item in definition.work},
         evictions=_only(snapshot.evictions, definition.flows),
@@ -133,15 +131,16 @@ def set_dial(
     dials = dict(snapshot.dials)
     cohort_dials = {flow: dict(own) for flow, own in snapshot.cohort_dials.items()}
     for flow in flows:
-        if cohort is None:
-            dials[flow] = PARTS if parts is None else parts
-        elif parts is None:
-            cohort_dials.get(flow, {}).pop(cohort, None)
-        else:
-            cohort_dials.setdefault(flow, {})[cohort] = parts
+        own = cohort_dials.setdefault(flow, {})
+        if cohort is None and parts is not None:
+            dials[flow] = parts
+        elif cohort is not None and parts is not None:
+            own[cohort] = parts
+        elif cohort is not None:
+            own.pop(cohort, None)
         if all_cohorts:
-            cohort_dials.pop(flow, None)
-    after = attrs.evolve(snapshot, dials=dials, cohort_dials=_non_empty(cohort_dials))
+            own.clear()
+    after = attrs.evolve(snapshot, dials=dials, cohort_dials=cohort_dials)
     if evict:
         _check_lowered(snapshot, after, flows, cohort)
         after = _evicted(after, flows)
@@ -170,12 +169,10 @@ def rollback(snapshot: Snapshot, target: str | None) -> Proposal:
         cohort_dials={
             flow: dict.fromkeys(dials, 0) if flow in flows else dials for flow, dials in snapshot.cohort_dials.items()
         },
-        overrides=_non_empty(
-            {
-                flow: {d: o for d, o in own.items() if o.backend is Backend.OLD or flow not in flows}
-                for flow, own in snapshot.overrides.items()
-            }
-        ),
+        overrides={
+            flow: {d: o for d, o in own.items() if o.backend is Backend.OLD or flow not in flows}
+            for flow, own in snapshot.overrides.items()
+        },
     )
     arguments = {"target": target, "flows": list(flows)}
     return Proposal(verb="rollback", arguments=arguments, before=snapshot, after=_evicted(after, flows))
@@ -219,7 +216,7 @@ def override(snapshot: Snapshot, target: str, key: object, side: Backend | None,
         own.pop(digest, None)
         if side is not None:
             own[digest] = Override(position, side)
-    after = attrs.evolve(snapshot, overrides=_non_empty(overrides))
+    after = attrs.evolve(snapshot, overrides=overrides)
     arguments = {
         "target": target,
         "side": None if side is None else side.value,
@@ -339,7 +336,3 @@ def _behind_notes(after: Snapshot, flows: Iterable[str], cohort: str | None) -> 
 
 def _only(items: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in items.items() if name in names}
-
-
-def _non_empty(items: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in items.items() if value}

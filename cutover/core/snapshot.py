@@ -73,8 +73,10 @@ Dials = Mapping[str, int]
 
 
 def _frozen_twice(items: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
-    # Inner mappings that are frozen already are shared: there may be 100,000 overrides in one.
-    return frozen_mapping({n: i if isinstance(i, MappingProxyType) else frozen_mapping(i) for n, i in items.items()})
+    # An empty inner mapping says nothing: without it, equal states are equal values. One that is frozen already is
+    # shared, as there may be 100,000 overrides in it.
+    kept = {name: inner for name, inner in items.items() if inner}
+    return frozen_mapping({n: i if isinstance(i, MappingProxyType) else frozen_mapping(i) for n, i in kept.items()})
 
 
 @attrs.frozen(kw_only=True)
@@ -192,11 +194,10 @@ class Snapshot:
             "epoch": self.head.epoch,
             "definition": self.definition.document(),
             "dials": dict(self.dials),
-            "cohorts": {flow: dict(dials) for flow, dials in self.cohort_dials.items() if dials},
+            "cohorts": {flow: dict(dials) for flow, dials in self.cohort_dials.items()},
             "overrides": {
                 flow: {digest: [o.position, o.backend.value] for digest, o in overrides.items()}
                 for flow, overrides in self.overrides.items()
-                if overrides
             },
             "work": dict(self.work),
             "frozen": self.frozen,

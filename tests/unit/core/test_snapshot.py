@@ -143,7 +143,7 @@ def test_poisoned_state(name, poison):
         {"cohorts": {"fly": {"staff": 0}}},
         {"cohorts": {"pay": [["staff", 0]]}},
         {"cohorts": {"pay": None}},
-        {"overrides": {"fly": {}}},
+        {"overrides": {"fly": {DIGEST: [0, "new"]}}},
         {"overrides": {"pay": {DIGEST: [PARTS, "new"]}}},
         {"overrides": {"pay": {DIGEST: [-1, "new"]}}},
         {"overrides": {"pay": {DIGEST: [True, "new"]}}},
@@ -308,6 +308,15 @@ def test_head_shows_itself():
     """
     assert str(Head(2, 41, "9f3c" * 16)) == "41:9f3c9f3c9f3c"
     assert Head(2, 1, "a" * 64).order > Head(1, 99, "a" * 64).order
+
+
+def test_empty_says_nothing():
+    """
+    A flow without cohort dials or overrides is the same as one that does not stand there: equal states are equal.
+    """
+    assert attrs.evolve(FULL, cohort_dials={"pay": {}}, overrides={"pay": {}}) == attrs.evolve(
+        FULL, cohort_dials={}, overrides={}
+    )
 
 
 def test_large_document():
