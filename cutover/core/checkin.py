@@ -15,7 +15,7 @@ import attrs
 from cutover.core.canonical import LARGEST_INTEGER, decode, encode
 from cutover.core.fields import counter, field, items
 from cutover.core.instants import format_instant, parse_instant
-from cutover.core.migration import frozen_mapping
+from cutover.core.migration import NAME, frozen_mapping
 from cutover.core.snapshot import SCHEMA, Head, check_schema
 from cutover.errors import Corrupt
 
@@ -217,9 +217,13 @@ def add(many: Iterable[Totals]) -> dict[Counted, int]:
 def totals_document(totals: Totals) -> dict[str, Any]:
     """
     Nest totals by kind, flow, backend and detail, for JSON.
+
+    What an application routed by a name that no flow can have stays out: it may be no key of canonical JSON.
     """
     document: dict[str, Any] = {}
     for (kind, flow, backend, detail), number in totals.items():
+        if not NAME.fullmatch(flow):
+            continue
         by_flow = document.setdefault(kind.value, {})
         by_flow.setdefault(flow, {}).setdefault(backend, {})[detail] = number
     return document

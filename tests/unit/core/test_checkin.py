@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +75,16 @@ def test_totals_round_trip(many):
     Totals nest by kind, flow, backend and detail without losing one.
     """
     assert many == read_totals(totals_document(many))
+
+
+@pytest.mark.parametrize("flow", ["zahlung-ü", "Pay", "", "a b", "\ud800", "x" * 65], ids=short)
+def test_name_that_no_flow_can_have(flow):
+    """
+    An application that routes by a name that no flow can have does not keep its process from checking in.
+    """
+    report = attrs.evolve(REPORT, since_version={PAY: 3, Counted(Kind.REQUESTS, flow, "old", "default"): 1})
+
+    assert CheckIn.decode(report.encode()) == REPORT
 
 
 @given(st.lists(totals, max_size=4))
