@@ -133,6 +133,7 @@ class Store(Source, Protocol):
 
         Raises:
             Conflict: If the store is at another head; nothing was written.
+            ValueError: If the versions do not follow on each other, or a first change has no secret.
         """
         ...
 
@@ -146,15 +147,18 @@ class Store(Source, Protocol):
         """
         Take a report of a router process.
 
-        - Of an instance, the report with the highest sequence holds; one that is closing takes the instance away.
+        - Of an instance, the report with the highest sequence holds; one that is closing takes the instance away, and
+          one that it overtook does not bring it back.
         - Of an instance and minute, the totals with the highest sequence hold: sending twice does no harm.
-        - A minute that began more than `FOLD_AFTER` before *now* is refused: it may be folded already.
-        - Minutes that old are folded into hours; what is folded outlives the instance.
+        - A minute that began more than `FOLD_AFTER` before *now* is refused, as it may be folded already: it is left
+          out, and the rest of the report is taken. Nothing is raised, or the instance would send it for ever.
+        - Minutes that old are folded into hours; what is folded outlives the instance, and is not counted again where
+          the clock is put back.
         """
         ...
 
     def fleet(self, migration: str) -> Fleet:
         """
-        Give what is known of the processes; empty where none ever checked in.
+        Give what is known of the processes, sorted by instance; empty where none ever checked in.
         """
         ...
