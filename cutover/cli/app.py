@@ -2,11 +2,13 @@
 All verbs under one name, and the one place where a run of the command line ends.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
 
 import click
+import structlog
 from click.shell_completion import shell_complete
 
 from cutover.cli import changing, looking
@@ -56,6 +58,7 @@ def run(arguments: Sequence[str]) -> int:
     as_json, verbose = "--json" in before, bool({"-v", "--verbose"} & set(before))
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    _configure_logging(as_json=as_json, verbose=verbose)
     try:
         code = _invoke(list(arguments))
         sys.stdout.flush()
@@ -68,6 +71,23 @@ def run(arguments: Sequence[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the end of the program: every error becomes a code
         return report(error, as_json=as_json, verbose=verbose)
     return int(code or ExitCode.DONE)
+
+
+def _configure_logging(*, as_json: bool, verbose: bool) -> None:
+    """
+    Send what the library logs to stderr: stdout is for data.
+    """
+    renderer = structlog.processors.JSONRenderer() if as_json else structlog.processors.LogfmtRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if verbose else logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def _invoke(arguments: list[str]) -> int | None:

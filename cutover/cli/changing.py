@@ -14,7 +14,9 @@ from cutover.cli.options import changing, percent, target
 from cutover.cli.session import Edit, Session
 from cutover.cli.words import asked, plain, short
 from cutover.core.changes import Proposal
+from cutover.core.ledger import Change
 from cutover.core.migration import Migration
+from cutover.errors import StoreError
 from cutover.operations import intents
 from cutover.operations.commit import Outcome
 from cutover.operations.control import APPLIED, Control
@@ -178,9 +180,38 @@ def _carry_out(session: Session, control: Control, intent: Intent, edit: Edit, *
         migration=creates,
         creates=creates is not None,
     )
-    confirmation = None if edit.wait is None else control.wait(outcome.change, timeout=edit.wait)
-    _print_outcome(session, outcome, control.durability.value, confirmation)
-    return ExitCode.DONE if confirmation is None or confirmation.is_complete else ExitCode.UNCONFIRMED
+    return _finish(session, control, outcome, edit.wait)
+
+
+def _finish(session: Session, control: Control, outcome: Outcome, wait: float | None) -> int:
+    """
+    Say what is in force, wait if that was asked, and give the exit code.
+    """
+    durability = control.durability.value
+    if not session.as_json:
+        # Before the wait: whoever interrupts it knows by then what was done.
+        _print_outcome(session, outcome, durability)
+    confirmation, problem = _waited(control, outcome.change, wait)
+    if session.as_json:
+        session.print_json(_outcome_document(outcome, durability, confirmation, problem))
+    elif confirmation is not None:
+        _print_confirmation(session, confirmation)
+    if problem:
+        session.note(f"in force, but who runs it could not be read: {problem}")
+    is_confirmed = not problem and (confirmation is None or confirmation.is_complete)
+    return ExitCode.DONE if is_confirmed else ExitCode.UNCONFIRMED
+
+
+def _waited(control: Control, change: Change, seconds: float | None) -> tuple[Confirmation | None, str]:
+    """
+    Wait if that was asked; a store that goes away meanwhile does not undo what is in force.
+    """
+    if seconds is None:
+        return None, ""
+    try:
+        return control.wait(change, timeout=seconds), ""
+    except StoreError as error:
+        return None, plain(str(error))
 
 
 def _print_dry_run(session: Session, proposal: Proposal) -> None:
@@ -192,29 +223,32 @@ def _print_dry_run(session: Session, proposal: Proposal) -> None:
         session.print(f"  {line}")
 
 
-def _print_outcome(session: Session, outcome: Outcome, durability: str, confirmation: Confirmation | None) -> None:
+def _print_outcome(session: Session, outcome: Outcome, durability: str) -> None:
     change = outcome.change
-    if session.as_json:
-        document = {
-            "dry_run": False,
-            "written": outcome.is_written,
-            "version": change.version,
-            "head": change.hash,
-            "durability": durability,
-            "change": change.document(),
-            **_proposal_document(outcome.proposal),
-        }
-        if confirmation is not None:
-            document["wait"] = confirmation.document()
-        session.print_json(document)
-        return
     session.print(asked(outcome.proposal.verb, outcome.proposal.arguments))
     for line in _lines(outcome.proposal):
         session.print(f"  {line}")
     session.print(f"  {short(change.version, change.hash)}, {_made(outcome, durability)}")
+
+
+def _outcome_document(
+    outcome: Outcome, durability: str, confirmation: Confirmation | None, problem: str
+) -> dict[str, Any]:
+    change = outcome.change
+    document = {
+        "dry_run": False,
+        "written": outcome.is_written,
+        "version": change.version,
+        "head": change.hash,
+        "durability": durability,
+        "change": change.document(),
+        **_proposal_document(outcome.proposal),
+    }
     if confirmation is not None:
-        for line in _confirmation_lines(confirmation):
-            session.print(f"  {line}")
+        document["wait"] = confirmation.document()
+    elif problem:
+        document["wait"] = {"complete": False, "error": problem}
+    return document
 
 
 def _made(outcome: Outcome, durability: str) -> str:
@@ -229,13 +263,16 @@ def _lines(proposal: Proposal) -> list[str]:
     return [*(changed or ["the same as before"]), *(moved or ["moves no key"]), *(f"note: {n}" for n in proposal.notes)]
 
 
-def _confirmation_lines(confirmation: Confirmation) -> list[str]:
+def _print_confirmation(session: Session, confirmation: Confirmation) -> None:
     groups = {"behind": confirmation.behind, "regressed": confirmation.regressed, "lost": confirmation.lost}
     total = len(confirmation.current) + sum(len(names) for names in groups.values())
     if not total:
-        return ["no instance has checked in"]
-    lines = [f"in force on {len(confirmation.current)} of {total} instances"]
-    return lines + [f"{state}: {plain(', '.join(names))}" for state, names in groups.items() if names]
+        session.print("  no instance has checked in")
+        return
+    session.print(f"  in force on {len(confirmation.current)} of {total} instances")
+    for state, names in groups.items():
+        if names:
+            session.print(f"  {state}: {plain(', '.join(names))}")
 
 
 def _proposal_document(proposal: Proposal) -> dict[str, Any]:

@@ -5,12 +5,15 @@ From errors to exit codes and messages.
 import json
 import subprocess
 import sys
+from uuid import uuid4
 
 import click
 import pytest
+import structlog
 
 from cutover.cli.app import run
 from cutover.cli.failures import ExitCode, Failure, document_of, exit_code_of, report
+from cutover.core.migration import Migration
 from cutover.errors import (
     ConfigurationError,
     Conflict,
@@ -19,6 +22,17 @@ from cutover.errors import (
     Refused,
     Unavailable,
 )
+from cutover.operations.control import Control
+from cutover.stores.registry import open_store
+
+
+@pytest.fixture
+def unconfigured():
+    """
+    Take back what a run of the command line configures for its own process.
+    """
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +84,7 @@ def test_details_stand_below_the_message(capsys):
     ("error", "code"),
     [(OutcomeUnknown("lost", hash="9f" * 32), 5), (Unavailable("locked"), 3), (ZeroDivisionError("bug"), 70)],
 )
-def test_a_run_ends_with_the_code_of_its_error(monkeypatch, capsys, error, code):
+def test_a_run_ends_with_the_code_of_its_error(monkeypatch, capsys, unconfigured, error, code):
     """
     Whatever a store raises, the run ends with that code, one JSON error and nothing on stdout.
     """
@@ -107,3 +121,25 @@ def test_importing_the_command_line_imports_nothing_heavy():
     code = "import sys; import cutover.cli; sys.exit(not {'click', 'cutover.cli.app'}.isdisjoint(sys.modules))"
 
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_a_store_that_goes_away_during_the_wait_does_not_undo_the_change(monkeypatch, capsys, unconfigured):
+    """
+    What is in force is never reported as not done: without a confirmation the code is 4.
+    """
+    url = f"memory:{uuid4().hex}"
+    store = open_store(url)
+    control = Control(store, actor="rina")
+    control.apply(Migration.parse('name = "m"\nold = "a"\nnew = "b"\n[flows.pay]\n'))
+
+    def fail(*args, **kwargs):
+        raise Unavailable("gone")
+
+    monkeypatch.setattr("cutover.operations.control.wait_for", fail)
+
+    assert run(["set", "pay", "5", "--reason", "x", "--wait", "--store", url]) == 4
+    captured = capsys.readouterr()
+    assert f"2:{control.snapshot().head.hash[:12]}" in captured.out
+    assert "in force, but who runs it could not be read: gone" in captured.err
+    assert run(["set", "pay", "6", "--reason", "x", "--store", url, "--wait", "--json"]) == 4
+    assert json.loads(capsys.readouterr().out)["wait"] == {"complete": False, "error": "gone"}
