@@ -15,6 +15,7 @@ from cutover.core.percent import format_percent
 __all__ = ["age", "count", "describe", "moment", "percent", "plain", "short"]
 
 THOUSAND: Final = 1000
+ONE_DECIMAL: Final = 99.95  # from here on, one decimal would be written with five characters
 SHORT_HASH: Final = 12
 UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
@@ -48,7 +49,7 @@ def count(number: int) -> str:
     for unit in "kMGTP":
         value /= THOUSAND
         if value < THOUSAND:
-            return f"{value:.1f}{unit}" if value < 100 else f"{int(value)}{unit}"  # noqa: PLR2004
+            return f"{value:.1f}{unit}" if value < ONE_DECIMAL else f"{int(value)}{unit}"
     return f"{value:.0e}"
 
 
