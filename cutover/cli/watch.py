@@ -32,7 +32,7 @@ def watch(session: Session, control: Control) -> None:
     """
     first = control.status()
     try:
-        if session.as_json or not sys.stdout.isatty():
+        if session.as_json or not sys.stdout.isatty() or console().is_dumb_terminal:
             _print_changes(session, control, first)
         else:
             _redraw(control, first)

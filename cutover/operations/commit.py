@@ -19,7 +19,7 @@ from cutover.operations.intents import Basis, Intent
 from cutover.operations.stamp import Stamp
 from cutover.stores.base import Store
 
-__all__ = ["Outcome", "commit", "expected", "proposed"]
+__all__ = ["Expect", "Outcome", "commit", "expected", "proposed"]
 
 ATTEMPTS: Final = 100  # each lost race means that somebody else's change went in
 LONGEST_PAUSE: Final = 0.2  # seconds
@@ -27,6 +27,7 @@ LOOK_UPS: Final = 4
 SECRET_BYTES: Final = 32
 
 Read = Callable[[], Basis]
+Expect = str | int | Expectation | None
 
 
 @attrs.frozen(kw_only=True)

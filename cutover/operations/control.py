@@ -16,10 +16,11 @@ from cutover.core.snapshot import Snapshot
 from cutover.errors import ConfigurationError, Corrupt, Unavailable
 from cutover.operations import intents
 from cutover.operations.audit import audited
-from cutover.operations.commit import Outcome, commit, proposed
+from cutover.operations.commit import Expect, Outcome, commit, proposed
 from cutover.operations.explanation import Explanation, explanation_of
 from cutover.operations.intents import Basis, Intent
 from cutover.operations.overview import Facts, instances_of, status_of
+from cutover.operations.preview import Preview
 from cutover.operations.stamp import Stamp, actor_of
 from cutover.operations.status import Instance, Status
 from cutover.operations.trail import Trail, followed
@@ -27,11 +28,9 @@ from cutover.operations.waiting import Confirmation, wait_for
 from cutover.stores.base import Durability, Source, Store
 from cutover.stores.registry import open_store
 
-__all__ = ["Control", "Preview", "control"]
+__all__ = ["Control", "control"]
 
 APPLIED = "definition applied"
-
-Expect = str | int | Expectation | None
 
 
 def control(store: str | Source, *, actor: str | None = None, migration: str | None = None) -> "Control":
@@ -85,7 +84,7 @@ class Control:
     ) -> None:
         self.store = store
         self.actor = actor
-        self.preview = Preview(self)
+        self.preview = Preview(self.propose, self.epochs)
         self._asked = migration
         self._resolved = migration
         self._owns_store = owns_store
@@ -391,73 +390,3 @@ class Control:
             raise Corrupt(f"{self.store.url} is at {reading.head}, and its snapshot at {snapshot.head}")
         self._known = Basis(migration=migration, snapshot=snapshot, secret=reading.secret)
         return self._known
-
-
-class Preview:
-    """
-    The verbs that change something, as a dry run: the same arguments without a reason, nothing is written.
-
-    Each returns the `Proposal`; its `moves` say whom the change would move. Each raises what the verb would.
-    """
-
-    def __init__(self, control: Control) -> None:
-        self._control = control
-
-    def apply(self, definition: Migration, *, expect: Expect = None, confirm: bool = False) -> Proposal:
-        """
-        Try `Control.apply`.
-        """
-        intent = intents.apply(definition, confirm=confirm)
-        return self._control.propose(intent, expect=expect, migration=definition.name, creates=True)
-
-    def set(
-        self,
-        target: str,
-        percent: object,
-        *,
-        expect: Expect = None,
-        cohort: str | None = None,
-        evict: bool = False,
-        all_cohorts: bool = False,
-    ) -> Proposal:
-        """
-        Try `Control.set`.
-        """
-        intent = intents.set_dial(target, percent, cohort=cohort, evict=evict, all_cohorts=all_cohorts)
-        return self._control.propose(intent, expect=expect)
-
-    def rollback(self, target: str | None) -> Proposal:
-        """
-        Try `Control.rollback`.
-        """
-        return self._control.propose(intents.rollback(target))
-
-    def freeze(self, *, expect: Expect = None) -> Proposal:
-        """
-        Try `Control.freeze`.
-        """
-        return self._control.propose(intents.freeze(), expect=expect)
-
-    def unfreeze(self, *, expect: Expect = None) -> Proposal:
-        """
-        Try `Control.unfreeze`.
-        """
-        return self._control.propose(intents.unfreeze(), expect=expect)
-
-    def override(self, target: str, key: object, side: object, *, expect: Expect = None) -> Proposal:
-        """
-        Try `Control.override`.
-        """
-        return self._control.propose(intents.override(target, key, side), expect=expect)
-
-    def work(self, item: str, percent: object, *, expect: Expect = None) -> Proposal:
-        """
-        Try `Control.work`.
-        """
-        return self._control.propose(intents.set_work(item, percent), expect=expect)
-
-    def adopt(self, *, expect: Expect = None) -> Proposal:
-        """
-        Try `Control.adopt`.
-        """
-        return self._control.propose(intents.adopt(self._control.epochs()), expect=expect)

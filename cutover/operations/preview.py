@@ -1,0 +1,95 @@
+"""
+The verbs of operators as a dry run.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from cutover.core.changes import Proposal
+from cutover.core.migration import Migration
+from cutover.operations import intents
+from cutover.operations.commit import Expect
+from cutover.operations.intents import Intent
+
+__all__ = ["Preview", "Propose"]
+
+
+class Propose(Protocol):
+    """
+    What computes an intent on what a store holds.
+    """
+
+    def __call__(
+        self, intent: Intent, *, expect: Expect = None, migration: str | None = None, creates: bool = False
+    ) -> Proposal: ...
+
+
+class Preview:
+    """
+    The verbs that change something, as a dry run: the same arguments without a reason, nothing is written.
+
+    Each returns the `Proposal`; its `moves` say whom the change would move. Each raises what the verb would.
+    """
+
+    def __init__(self, propose: Propose, epochs: Callable[[], tuple[int, ...]]) -> None:
+        self._propose = propose
+        self._epochs = epochs
+
+    def apply(self, definition: Migration, *, expect: Expect = None, confirm: bool = False) -> Proposal:
+        """
+        Try `Control.apply`.
+        """
+        intent = intents.apply(definition, confirm=confirm)
+        return self._propose(intent, expect=expect, migration=definition.name, creates=True)
+
+    def set(
+        self,
+        target: str,
+        percent: object,
+        *,
+        expect: Expect = None,
+        cohort: str | None = None,
+        evict: bool = False,
+        all_cohorts: bool = False,
+    ) -> Proposal:
+        """
+        Try `Control.set`.
+        """
+        intent = intents.set_dial(target, percent, cohort=cohort, evict=evict, all_cohorts=all_cohorts)
+        return self._propose(intent, expect=expect)
+
+    def rollback(self, target: str | None) -> Proposal:
+        """
+        Try `Control.rollback`.
+        """
+        return self._propose(intents.rollback(target))
+
+    def freeze(self, *, expect: Expect = None) -> Proposal:
+        """
+        Try `Control.freeze`.
+        """
+        return self._propose(intents.freeze(), expect=expect)
+
+    def unfreeze(self, *, expect: Expect = None) -> Proposal:
+        """
+        Try `Control.unfreeze`.
+        """
+        return self._propose(intents.unfreeze(), expect=expect)
+
+    def override(self, target: str, key: object, side: object, *, expect: Expect = None) -> Proposal:
+        """
+        Try `Control.override`.
+        """
+        return self._propose(intents.override(target, key, side), expect=expect)
+
+    def work(self, item: str, percent: object, *, expect: Expect = None) -> Proposal:
+        """
+        Try `Control.work`.
+        """
+        return self._propose(intents.set_work(item, percent), expect=expect)
+
+    def adopt(self, *, expect: Expect = None) -> Proposal:
+        """
+        Try `Control.adopt`.
+        """
+        return self._propose(intents.adopt(self._epochs()), expect=expect)
