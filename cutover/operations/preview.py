@@ -16,12 +16,16 @@ __all__ = ["Preview", "Propose"]
 
 class Propose(Protocol):
     """
-    What computes an intent on what a store holds.
+    Something that computes an intent.
     """
 
     def __call__(
         self, intent: Intent, *, expect: Expect = None, migration: str | None = None, creates: bool = False
-    ) -> Proposal: ...
+    ) -> Proposal:
+        """
+        Compute an intent on what a store holds.
+        """
+        ...
 
 
 class Preview:
