@@ -41,11 +41,11 @@ def _one_key_between_boundaries() -> tuple[str, ...]:
         position = position_of(NAME.encode(), f"user-{number}".encode())
         found.setdefault(sum(position >= boundary for boundary in BOUNDARIES), f"user-{number}")
         if len(found) == len(BOUNDARIES) - 1:
-            return tuple(found.values())
+            return tuple(found[place] for place in sorted(found))
     raise AssertionError
 
 
-KEYS = _one_key_between_boundaries()
+KEYS = _one_key_between_boundaries()  # by position
 
 
 def short(value: object) -> str:

@@ -303,6 +303,36 @@ def test_freeze_refuses_nothing_else(snapshot, verb):
         assert sides(verb(frozen).after) == now
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        at("browse", 2_000),
+        at("browse", 50_000, "staff"),
+        at("browse", None, "jakarta"),
+        lambda s: changes.set_dial(s, "browse", 500, all_cohorts=True),
+        put("browse", NEW, KEYS[3]),
+        put("browse", None, KEYS[0]),
+        lambda s: changes.apply(s, attrs.evolve(SHOP, journeys={}), s),
+        lambda s: changes.apply(s, attrs.evolve(SHOP, cohorts={"staff": SHOP.cohorts["staff"]}), s),
+    ],
+)
+def test_frozen_refuses_each_way_to_new(verb):
+    """
+    A frozen migration refuses each way to NEW: dials, cohorts that inherit, overrides, journeys and cohorts taken away.
+    """
+    open_ = after(
+        at("browse", 1_000),
+        at("browse", 500, "staff"),
+        at("browse", 0, "jakarta"),
+        put("browse", OLD, KEYS[0]),
+        at("cart", 1_000),
+    )
+    assert any(move.to_new for move in verb(open_).moves)
+
+    with pytest.raises(Refused, match="the migration is frozen"):
+        verb(changes.freeze(open_).after)
+
+
 def test_unfreeze():
     """
     After unfreeze, dials may rise again.
