@@ -5,7 +5,6 @@ The break-glass file: sides that operators set without the store, obeyed above e
     "*" = "old"
 """
 
-import tomllib
 from collections.abc import Mapping
 
 from cutover.core.backend import Backend

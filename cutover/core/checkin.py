@@ -156,7 +156,7 @@ class CheckIn:
                 since_version=read_totals(field(document, "since_version", dict)),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise Corrupt(f"the check-in is not valid: {error!r}") from error
+            raise Corrupt(f"the check-in is not valid: {error!r:.300}") from error
 
 
 @attrs.frozen(kw_only=True)

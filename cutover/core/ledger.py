@@ -100,7 +100,7 @@ class Change:
                 hash=field(document, "hash", str),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise Corrupt(f"the change is not valid: {error!r}") from error
+            raise Corrupt(f"the change is not valid: {error!r:.300}") from error
 
 
 def seal(proposal: Proposal, *, at: datetime, actor: str, reason: str, ticket: str = "") -> tuple[Change, Snapshot]:

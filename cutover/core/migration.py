@@ -34,6 +34,7 @@ NAME_RULE: Final = "1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a lett
 SALT: Final = re.compile(r"[A-Za-z0-9._:/@+-]{1,64}")
 SALT_RULE: Final = "1 to 64 of A-Z, a-z, 0-9 and ._:/@+-"
 LARGEST_WEIGHT: Final = 1_000_000_000
+LONGEST_PROBLEM: Final = 120  # a value of megabytes would hide what is wrong with it
 LONGEST_VISIT: Final = timedelta(days=365)
 FIRST_DAY: Final = date(1970, 1, 1)
 LAST_DAY: Final = date(9998, 12, 31)  # the end of the day after exists in every time zone
@@ -50,6 +51,8 @@ class Wrong(ValueError):
     """
 
     def __init__(self, path: tuple[str, ...], problem: str, allowed: str) -> None:
+        if len(problem) > LONGEST_PROBLEM:
+            problem = problem[:LONGEST_PROBLEM] + "..."
         super().__init__(f"{'.'.join(path)} {problem}; allowed: {allowed}")
         self.path = path
         self.problem = problem
@@ -282,10 +285,18 @@ class Migration:
         """
         Give the end of the deadline's day as a UTC instant.
         """
-        if self.deadline is None:
-            return None
-        midnight = datetime.combine(self.deadline + timedelta(days=1), time(), ZoneInfo(self.timezone))
-        return midnight.astimezone(UTC)
+        return None if self.deadline is None else self._midnight(self.deadline + timedelta(days=1))
+
+    def started_instant(self) -> datetime | None:
+        """
+        Give the beginning of the first day as a UTC instant.
+        """
+        return None if self.started is None else self._midnight(self.started)
+
+    def _midnight(self, day: date) -> datetime:
+        from zoneinfo import ZoneInfo  # noqa: PLC0415 - many applications import this module and need no zones
+
+        return datetime.combine(day, time(), ZoneInfo(self.timezone)).astimezone(UTC)
 
     def document(self) -> dict[str, Any]:
         """
@@ -344,7 +355,7 @@ class Migration:
                 cohorts=_named(document, "cohorts", _cohort),
             )
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-            raise Corrupt(f"the definition in the snapshot is not valid: {error!r}") from error
+            raise Corrupt(f"the definition in the snapshot is not valid: {error!r:.300}") from error
 
 
 class _Named(Protocol):

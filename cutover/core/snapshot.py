@@ -234,7 +234,7 @@ class Snapshot:
             head = Head(state["epoch"], document["version"], document["head"])
             snapshot = cls.from_state(state, head=head, at=parse_instant(document["at"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise Corrupt(f"the snapshot is not valid: {error!r}") from error
+            raise Corrupt(f"the snapshot is not valid: {error!r:.300}") from error
         if snapshot.migration != document.get("migration"):
             raise Corrupt(f"the snapshot names {document.get('migration')!r} and {snapshot.migration!r}")
         return snapshot
@@ -261,7 +261,7 @@ class Snapshot:
             )
             _check(snapshot)
         except (KeyError, TypeError, ValueError) as error:
-            raise Corrupt(f"the snapshot is not valid: {error!r}") from error
+            raise Corrupt(f"the snapshot is not valid: {error!r:.300}") from error
         return snapshot
 
 

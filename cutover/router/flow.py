@@ -13,10 +13,11 @@ from cutover.router.compiled import SLOT_BITS, Circumstances, Dial, FlowPlan, co
 from cutover.router.counting import Cell, FlowCells
 from cutover.router.request import Request
 
-__all__ = ["Flow", "Notices"]
+__all__ = ["CohortOf", "Flow", "Notices", "ObserveFlow"]
 
 CohortOf = Callable[[Any], str | None]
 Observe = Callable[[Backend, float], None]
+ObserveFlow = Callable[[str], Observe]
 Route = Callable[..., Backend]
 Ticks = Iterator[Backend]
 Dials = dict[str | None, Dial]
@@ -157,7 +158,7 @@ def _unobserved(backend: Backend, seconds: float) -> None:
     """
 
 
-def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:
+def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:  # noqa: C901 - the sum over three closures
     """
     Build `Flow.route` as a closure: a call then reads cells of it and no attribute.
 

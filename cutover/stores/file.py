@@ -16,8 +16,8 @@ import attrs
 from cutover.core.gitops import read_rollout
 from cutover.core.snapshot import Head, Snapshot
 from cutover.errors import ConfigurationError, Corrupt, StoreError, Unavailable
+from cutover.forks import PerProcess
 from cutover.stores.base import Reading
-from cutover.stores.forks import PerProcess
 from cutover.stores.waiting import wait_for_change
 
 __all__ = ["FileSource"]

@@ -14,8 +14,8 @@ import attrs
 from cutover.core.checkin import CheckIn, Fleet, Totals, add
 from cutover.core.snapshot import Head
 from cutover.errors import Unavailable
+from cutover.forks import PerProcess
 from cutover.stores.base import Durability, Reading
-from cutover.stores.forks import PerProcess
 from cutover.stores.writing import REMEMBER_CLOSED, check_append, check_expected, hour_of, oldest_open
 
 __all__ = ["MemoryStore"]

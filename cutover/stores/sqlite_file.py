@@ -18,7 +18,7 @@ from typing import Final
 from urllib.parse import quote
 
 from cutover.errors import Corrupt, StoreError, Unavailable
-from cutover.stores.forks import Gate, PerProcess
+from cutover.forks import Gate, PerProcess
 from cutover.stores.queries import load_queries
 from cutover.stores.sqlite_errors import is_busy, translated
 from cutover.stores.sqlite_journal import check_journal, left_behind

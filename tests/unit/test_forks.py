@@ -4,7 +4,7 @@ What stores need to survive a fork.
 
 import threading
 
-from cutover.stores.forks import Gate, PerProcess
+from cutover.forks import Gate, PerProcess
 from cutover.testing.fork_contract import in_child
 from cutover.testing.store_helpers import PATIENCE, in_thread
 
@@ -69,7 +69,7 @@ def test_a_hung_gate_does_not_hang_the_fork(monkeypatch):
     """
     Where nobody leaves, the fork goes on after a while, and the child has a gate of its own.
     """
-    monkeypatch.setattr("cutover.stores.forks.FORK_PATIENCE", 0.01)
+    monkeypatch.setattr("cutover.forks.FORK_PATIENCE", 0.01)
     gate = Gate()
 
     def use():

@@ -1,5 +1,5 @@
 """
-What stores need to survive a fork: things that each process makes for itself, and a gate that keeps forks out.
+What stores and routers need to survive a fork: things that each process makes for itself, and a gate that holds it up.
 """
 
 import os
@@ -44,14 +44,15 @@ class PerProcess(Generic[T]):
 
 class Gate:
     """
-    A lock of the process that a fork waits for.
+    A lock of the process that a fork waits for; the thread that holds it may enter again.
 
     A library that keeps its locks per process (SQLite keeps them per inode) would pass them on to a child that does not
-    hold them: it would then read without a lock and never be able to write.
+    hold them: it would then read without a lock and never be able to write. A library with an ordinary lock, held by a
+    thread that the child does not have, would leave it locked there for ever.
     """
 
     def __init__(self) -> None:
-        self._locks = PerProcess(threading.Lock)
+        self._locks = PerProcess(threading.RLock)
         self._held_for_fork = False
         os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork)
 

@@ -1,0 +1,171 @@
+"""
+From parameters and environment to a running router.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import attrs
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from cutover.core.migration import NAME
+from cutover.core.snapshot import Snapshot
+from cutover.errors import ConfigurationError, Corrupt
+from cutover.router.cache import CachedCopy, default_folder
+from cutover.router.flow import CohortOf
+from cutover.router.follower import Follower
+from cutover.router.holding import Holding
+from cutover.router.housekeeping import BreakGlass, Housekeeper
+from cutover.router.instruments import instruments_on
+from cutover.router.log import log
+from cutover.router.notices import NoticeBoard
+from cutover.router.reporting import Reporter
+from cutover.router.router import Parts, Router
+from cutover.router.telemetry import Telemetry
+from cutover.stores.base import Source
+from cutover.stores.registry import open_store
+
+if TYPE_CHECKING:
+    from cutover.router.fleet_gauges import FleetGauges
+
+__all__ = ["connect"]
+
+OFF: Final = "off"
+SHORTEST_SECRET: Final = 32  # bytes; HS256 wants at least its own length
+
+
+StrPath = str | os.PathLike[str]
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """
+    The parameters of `connect`, completed from the environment.
+    """
+
+    store: str | Source
+    migration: str | None
+    secret: str | None = attrs.field(repr=False)
+    cache: Path | None
+    bootstrap: Path | None
+    break_glass: Path | None
+
+
+def connect(
+    store: str | Source | None = None,
+    *,
+    migration: str | None = None,
+    registry: CollectorRegistry | None = None,
+    secret: str | None = None,
+    cohort_of: CohortOf | None = None,
+    cache: StrPath | None = None,
+    bootstrap: StrPath | None = None,
+    break_glass: StrPath | None = None,
+    fleet_metrics: bool = False,
+) -> Router:
+    """
+    Make a router of this process. It begins with the last-known-good copy on disk, else the bootstrap, else every flow
+    on OLD, and follows the store in the background from then on.
+
+    What is left out comes from the environment: CUTOVER_STORE, CUTOVER_MIGRATION, CUTOVER_SECRET, CUTOVER_CACHE,
+    CUTOVER_BOOTSTRAP, CUTOVER_BREAK_GLASS.
+
+    Args:
+        store: A URL, or a store object, which is not closed with the router.
+        migration: Its name; else the only one in the store.
+        registry: Where metrics go; else Prometheus's default one.
+        secret: Signs the tokens of visits, at least 32 bytes.
+        cohort_of: Asked for the cohort of a key where a call gives none.
+        cache: The folder of last-known-good copies, "off" for none; else the user's cache folder.
+        bootstrap: An exported snapshot to begin with on an empty disk.
+        break_glass: A file that routers watch and obey above every dial.
+        fleet_metrics: Also show the fleet-wide series; for one process of the fleet.
+
+    Raises:
+        ConfigurationError: For what can never work: an unknown scheme, a missing extra, a bad URL or name.
+    """
+    settings = _settings(store, migration, secret, cache, bootstrap, break_glass)
+    source = open_store(settings.store)
+    instruments = instruments_on(registry)
+    notices = NoticeBoard()
+    holding = Holding(notices, cohort_of)
+    telemetry = Telemetry(instruments, holding.cells, settings.migration)
+    reporter = Reporter(holding.cells)
+    copy = _copy(settings, source)
+    gauges = _fleet_gauges(registry) if fleet_metrics else None
+    follower = Follower(source, settings.migration, holding, telemetry, reporter, copy, gauges)
+    watcher = BreakGlass(settings.break_glass, holding)
+    watcher.look()
+    _begin(follower, copy, settings.bootstrap)
+    housekeeper = Housekeeper(watcher, follower, telemetry, reporter, notices)
+    return Router(Parts(holding, follower, housekeeper, telemetry, reporter, lambda: open_store(settings.store)))
+
+
+def _settings(
+    store: str | Source | None,
+    migration: str | None,
+    secret: str | None,
+    cache: StrPath | None,
+    bootstrap: StrPath | None,
+    break_glass: StrPath | None,
+) -> Settings:
+    chosen = store if store is not None else os.environ.get("CUTOVER_STORE")
+    if not chosen:
+        raise ConfigurationError("no store is given; allowed: connect(URL) or CUTOVER_STORE, as sqlite:///cutover.db")
+    name = migration or os.environ.get("CUTOVER_MIGRATION") or None
+    if name is not None and not NAME.fullmatch(name):
+        raise ConfigurationError(f"migration is {name!r}; allowed: a name such as tokopedia")
+    key = secret or os.environ.get("CUTOVER_SECRET") or None
+    if key is not None and len(key.encode()) < SHORTEST_SECRET:
+        raise ConfigurationError(f"secret has {len(key.encode())} bytes; allowed: {SHORTEST_SECRET} or more")
+    folder = cache or os.environ.get("CUTOVER_CACHE") or None
+    return Settings(
+        store=chosen,
+        migration=name,
+        secret=key,
+        cache=None if folder == OFF else Path(folder) if folder else default_folder(),
+        bootstrap=_path(bootstrap, "CUTOVER_BOOTSTRAP"),
+        break_glass=_path(break_glass, "CUTOVER_BREAK_GLASS"),
+    )
+
+
+def _path(given: StrPath | None, variable: str) -> Path | None:
+    path = given or os.environ.get(variable)
+    return Path(path) if path else None
+
+
+def _copy(settings: Settings, source: Source) -> CachedCopy | None:
+    """
+    Give the copy of a store on disk; a store in this process's memory needs none.
+    """
+    if settings.cache is None or source.url.startswith("memory:"):
+        return None
+    return CachedCopy(settings.cache, source.url, settings.migration)
+
+
+def _fleet_gauges(registry: CollectorRegistry | None) -> "FleetGauges":
+    from cutover.router.fleet_gauges import FleetGauges  # noqa: PLC0415 - for one process of a fleet
+
+    try:
+        return FleetGauges(REGISTRY if registry is None else registry)
+    except ValueError as error:
+        raise ConfigurationError(f"fleet_metrics is for one router of a registry: {error}") from error
+
+
+def _begin(follower: Follower, copy: CachedCopy | None, bootstrap: Path | None) -> None:
+    cached = None if copy is None else copy.read()
+    if cached is not None:
+        follower.take(cached.snapshot, cached.secret, "cache")
+        return
+    snapshot = None if bootstrap is None else _read_bootstrap(bootstrap)
+    if snapshot is not None and follower.migration in (None, snapshot.migration):
+        follower.take(snapshot, None, "bootstrap")
+
+
+def _read_bootstrap(path: Path) -> Snapshot | None:
+    try:
+        return Snapshot.decode(path.read_bytes())
+    except (OSError, Corrupt) as error:
+        log.error("cutover.bootstrap_unreadable", path=str(path), error=str(error))
+        return None

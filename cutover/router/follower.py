@@ -1,0 +1,238 @@
+"""
+Following a store: read, take what is newer, check in, wait; for ever, whatever the store does.
+"""
+
+import random
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from cutover.core.following import Standing, standing
+from cutover.core.snapshot import Head, Snapshot
+from cutover.errors import Corrupt, StoreError
+from cutover.router.cache import CachedCopy
+from cutover.router.holding import Holding
+from cutover.router.log import log
+from cutover.router.reporting import Reporter, utc_now
+from cutover.router.telemetry import Telemetry
+from cutover.stores.base import Reading, Source, Store
+
+if TYPE_CHECKING:
+    from cutover.router.fleet_gauges import FleetGauges
+
+__all__ = ["Follower"]
+
+POLL: Final = 1.0  # seconds; the truth is read at least this often
+FIRST_RETRY: Final = 0.1  # seconds; doubled with each failure, full jitter
+LAST_RETRY: Final = 2.0
+OLDER_IS_REGRESSED: Final = 10.0  # seconds; a replica may be a moment behind
+CHECK_IN_SOON: Final = 0.5  # seconds; after a new version, jittered so that a fleet does not answer at once
+CHECK_IN_EVERY: Final = 5.0
+
+
+class Follower:
+    """
+    Keeps what a router holds in step with its store.
+
+    `step` is one pass and can be called by itself; `run` adds only waiting.
+
+    Attributes:
+        migration: The name, once it is known.
+        regressed: The store has another history than this process runs, or an older one for too long.
+        store_up: The last read was answered.
+        stepped: When the last pass ended, on the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        migration: str | None,
+        holding: Holding,
+        telemetry: Telemetry,
+        reporter: Reporter,
+        cache: CachedCopy | None,
+        fleet_gauges: "FleetGauges | None" = None,
+    ) -> None:
+        self.source = source
+        self.migration = migration
+        self.regressed = False
+        self.store_up = False
+        self.stepped = monotonic()
+        self._holding = holding
+        self._telemetry = telemetry
+        self._reporter = reporter
+        self._cache = cache
+        self._fleet_gauges = fleet_gauges
+        self._failures = 0
+        self._older_since: float | None = None
+        self._check_in_at = monotonic()
+        self._complaint = ""
+        self._leaving = False  # from then on the store is closed under a pass that may be under way
+
+    def run(self, stopping: Callable[[float], bool]) -> None:
+        """
+        Step until told to stop.
+
+        Args:
+            stopping: Waits so many seconds, and tells whether to stop.
+        """
+        while not stopping(0):
+            self.step()
+            if not self.store_up:
+                ceiling = min(LAST_RETRY, FIRST_RETRY * 2 ** min(self._failures, 10))
+                stopping(random.uniform(0, ceiling))  # noqa: S311 - jitter
+            elif self.migration is None:
+                stopping(random.uniform(POLL / 2, POLL))  # noqa: S311 - jitter
+            else:
+                self._wait(self.migration)
+
+    def step(self) -> None:
+        """
+        Read once, take what is newer, and check in if it is time.
+        """
+        try:
+            name = self.migration or self._only_migration()
+            if name is not None:
+                self._read(name)
+                self._check_in(name)
+            self._answered()
+        except StoreError as error:
+            self._failed(error)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the thread
+            self._failed(StoreError(f"unexpected {error!r}"))
+        self.stepped = monotonic()
+
+    def after_fork(self, source: Source) -> None:
+        """
+        Go on with a source of this process's own.
+        """
+        self.source = source
+        self._check_in_at = self.stepped = monotonic()
+
+    def leave(self) -> None:
+        """
+        Tell the store that this instance ends, with all that it counted, and let go of the store.
+        """
+        self._leaving = True
+        if self.migration is not None and self.store_up and isinstance(self.source, Store):
+            try:
+                self._report(self.source, self.migration, closing=True)
+            except StoreError as error:
+                log.warning("cutover.last_check_in_failed", error=str(error))
+        self.source.close()
+
+    def take(self, snapshot: Snapshot, secret: bytes | None, origin: str) -> None:
+        """
+        Route by a snapshot, wherever it comes from.
+        """
+        before = self._head()
+        self._reporter.version_changed()
+        self._holding.take_snapshot(snapshot, secret)
+        self._telemetry.show_snapshot(snapshot)
+        self.migration = snapshot.migration
+        log.info(
+            "cutover.snapshot_applied",
+            migration=snapshot.migration,
+            version=str(snapshot.head),
+            before=None if before is None else str(before),
+            origin=origin,
+        )
+
+    def _wait(self, migration: str) -> None:
+        until_check_in = self._check_in_at - monotonic()
+        timeout = min(random.uniform(POLL / 2, POLL), max(until_check_in, 0))  # noqa: S311 - jitter
+        try:
+            self.source.wait(migration, seen=self._head(), timeout=timeout)
+        except StoreError as error:
+            self._failed(error)
+
+    def _only_migration(self) -> str | None:
+        names = self.source.migrations()
+        if len(names) == 1:
+            return names[0]
+        self._complain(
+            "cutover.migration_unnamed" if names else "cutover.store_empty",
+            store=self.source.url,
+            migrations=", ".join(names),
+            allowed="one of them, as connect(migration=...) or CUTOVER_MIGRATION" if names else "cutover apply",
+        )
+        return None
+
+    def _read(self, name: str) -> None:
+        mine = self._head()
+        reading = self.source.read(name, seen=mine)
+        if reading is None:
+            self._complain("cutover.migration_missing", store=self.source.url, migration=name)
+            return
+        verdict = standing(mine, reading.head, reading.ancestor)
+        if verdict is Standing.NEWER:
+            self._follow(reading)
+        if verdict in (Standing.NEWER, Standing.SAME):
+            self._older_since = None
+            self._regress(False, reading.head)
+            self._telemetry.confirm()
+        elif verdict is Standing.FORKED:
+            self._regress(True, reading.head)
+        else:
+            self._older_since = self._older_since or monotonic()
+            if monotonic() - self._older_since >= OLDER_IS_REGRESSED:
+                self._regress(True, reading.head)
+
+    def _follow(self, reading: Reading) -> None:
+        if reading.document is None:
+            raise Corrupt(f"the store is at {reading.head} and gave no snapshot")
+        snapshot = Snapshot.decode(reading.document)
+        if snapshot.head != reading.head:
+            raise Corrupt(f"the store is at {reading.head}, and its snapshot at {snapshot.head}")
+        self.take(snapshot, reading.secret, "store")
+        self._complaint = ""
+        self._check_in_at = monotonic() + random.uniform(0, CHECK_IN_SOON)  # noqa: S311 - jitter
+        if self._cache is not None:
+            self._cache.write(snapshot, reading.secret)
+
+    def _check_in(self, name: str) -> None:
+        if self._leaving or monotonic() < self._check_in_at or not isinstance(self.source, Store):
+            return
+        self._check_in_at = monotonic() + CHECK_IN_EVERY * random.uniform(0.9, 1.0)  # noqa: S311 - jitter
+        try:
+            self._report(self.source, name, closing=False)
+        except StoreError as error:  # a store that is read-only for this process still tells the dials
+            self._complain("cutover.check_in_failed", store=self.source.url, error=str(error))
+        if self._fleet_gauges is not None and self._holding.snapshot is not None:
+            self._fleet_gauges.show(self._holding.snapshot, self.source.fleet(name), now=utc_now())
+
+    def _report(self, store: Store, name: str, *, closing: bool) -> None:
+        report = self._reporter.check_in(
+            self._head(), regressed=self.regressed, break_glass=self._holding.break_glass, closing=closing
+        )
+        store.check_in(name, report, now=report.at)
+        self._reporter.acknowledge(report)
+
+    def _regress(self, regressed: bool, theirs: Head) -> None:
+        if regressed != self.regressed:
+            event = "cutover.regressed" if regressed else "cutover.on_chain_again"
+            log.error(event, migration=self.migration, runs=str(self._head()), store=str(theirs))
+            self._check_in_at = monotonic()
+        self.regressed = regressed
+
+    def _answered(self) -> None:
+        if self._failures:
+            self._complaint = ""
+            log.info("cutover.store_answers_again", store=self.source.url, after_failures=self._failures)
+        self._failures = 0
+        self.store_up = True
+
+    def _failed(self, error: StoreError) -> None:
+        self._failures += 1
+        self.store_up = False
+        kind = "cutover.store_corrupt" if isinstance(error, Corrupt) else "cutover.store_unavailable"
+        self._complain(kind, store=self.source.url, error=str(error))
+
+    def _complain(self, event: str, **facts: object) -> None:
+        if event != self._complaint and not self._leaving:
+            self._complaint = event
+            log.error(event, **facts)
+
+    def _head(self) -> Head | None:
+        snapshot = self._holding.snapshot
+        return None if snapshot is None else snapshot.head

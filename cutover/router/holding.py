@@ -1,0 +1,105 @@
+"""
+What holds in this process: the snapshot and the break-glass lines, and the flows that route by them.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+
+import attrs
+
+from cutover.core.backend import Backend
+from cutover.core.snapshot import Snapshot
+from cutover.router.compiled import Circumstances
+from cutover.router.counting import Cell
+from cutover.router.flow import CohortOf, Flow, ObserveFlow
+from cutover.router.notices import NoticeBoard
+
+__all__ = ["Holding"]
+
+
+class Holding:
+    """
+    The one place where what a router knows changes; every change reaches all its flows before the next begins.
+    """
+
+    def __init__(self, notices: NoticeBoard, cohort_of: CohortOf | None) -> None:
+        self._notices = notices
+        self._cohort_of = cohort_of
+        self._given = Circumstances()
+        self._flows: dict[str, Flow] = {}
+        self._lock = threading.Lock()
+        self.loaded = threading.Event()
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """
+        The snapshot that holds; None where nothing was ever read.
+        """
+        return self._given.snapshot
+
+    @property
+    def break_glass(self) -> Mapping[str, Backend]:
+        """
+        The lines of the break-glass file that hold.
+        """
+        return self._given.break_glass
+
+    def flow(self, name: str, observe: ObserveFlow) -> Flow:
+        """
+        Give the handle of a flow; the same one for the same name.
+        """
+        with self._lock:
+            flow = self._flows.get(name)
+            if flow is None:
+                flow = self._flows[name] = Flow(name, self._notices, self._cohort_of, observe(name))
+                flow.use(self._given)
+                self._note_unknown(name)
+        return flow
+
+    def cells(self) -> Iterator[Cell]:
+        """
+        Give all cells of all flows.
+        """
+        for flow in tuple(self._flows.values()):
+            yield from flow.cells
+
+    def take_snapshot(self, snapshot: Snapshot, secret: bytes | None) -> None:
+        """
+        Route by another snapshot from now on.
+        """
+        with self._lock:
+            self._use(attrs.evolve(self._given, snapshot=snapshot, secret=secret))
+        self.loaded.set()
+        for name in tuple(self._flows):
+            self._note_unknown(name)
+        if secret is None and any(snapshot.overrides.values()):
+            self._notices.note("cutover.overrides_ignored", reason="this source does not give the secret")
+
+    def take_break_glass(self, lines: Mapping[str, Backend]) -> None:
+        """
+        Obey other lines of the break-glass file from now on.
+        """
+        with self._lock:
+            self._use(attrs.evolve(self._given, break_glass=lines))
+
+    def after_fork(self) -> None:
+        """
+        Replace what another thread may have held, and count from zero: what was counted belongs to the parent.
+        """
+        self._lock = threading.Lock()
+        self.loaded = threading.Event()
+        if self.snapshot is not None:
+            self.loaded.set()
+        for flow in self._flows.values():
+            flow.restart_counting()
+            flow.use(self._given)
+
+    def _use(self, given: Circumstances) -> None:
+        self._given = given
+        for flow in self._flows.values():
+            flow.use(given)
+
+    def _note_unknown(self, name: str) -> None:
+        snapshot = self.snapshot
+        if snapshot is not None and name not in snapshot.definition.flows:
+            self._notices.note("cutover.flow_unknown", flow=name, migration=snapshot.migration)

@@ -1,0 +1,111 @@
+"""
+What a router does besides following its store, on a thread of its own: a store that hangs must not stop it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from cutover.core.break_glass import parse_break_glass
+from cutover.errors import ConfigurationError
+from cutover.router.follower import Follower
+from cutover.router.holding import Holding
+from cutover.router.log import log
+from cutover.router.notices import NoticeBoard
+from cutover.router.reporting import Reporter
+from cutover.router.telemetry import Telemetry
+
+__all__ = ["BreakGlass", "Housekeeper"]
+
+TICK: Final = 0.25  # seconds between looks at the break-glass file
+FLUSH_EVERY: Final = 1.0  # seconds; what a SIGKILL may lose
+SILENT_STORE: Final = 5.0  # seconds without an answer after which the store counts as down
+
+
+class BreakGlass:
+    """
+    Watches the operators' file; one that is wrong is reported, and the last good lines hold.
+    """
+
+    def __init__(self, path: Path | None, holding: Holding) -> None:
+        self._path = path
+        self._holding = holding
+        self._seen: object = None
+
+    def look(self) -> None:
+        """
+        Obey the file as it is now; without a file nothing is set.
+        """
+        if self._path is None:
+            return
+        try:
+            status = self._path.stat()
+            seen: object = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)
+            if seen == self._seen:
+                return
+            lines = parse_break_glass(self._path.read_bytes(), str(self._path))
+        except FileNotFoundError:
+            seen, lines = None, {}
+        except (OSError, ConfigurationError) as error:
+            if str(error) != self._seen:
+                log.error("cutover.break_glass_wrong", path=str(self._path), error=str(error))
+            self._seen = str(error)
+            return
+        self._seen = seen
+        if lines != self._holding.break_glass:
+            self._holding.take_break_glass(lines)
+            log.warning("cutover.break_glass", path=str(self._path), lines={f: side.value for f, side in lines.items()})
+
+
+class Housekeeper:
+    """
+    Watches the break-glass file, gathers counts, shows health, and logs what requests noticed.
+    """
+
+    def __init__(
+        self,
+        break_glass: BreakGlass,
+        follower: Follower,
+        telemetry: Telemetry,
+        reporter: Reporter,
+        notices: NoticeBoard,
+    ) -> None:
+        self._break_glass = break_glass
+        self._follower = follower
+        self._telemetry = telemetry
+        self._reporter = reporter
+        self._notices = notices
+        self._flushed = 0.0
+
+    def run(self, stopping: Callable[[float], bool]) -> None:
+        """
+        Tick until told to stop; then hand over what was counted, and let go of the store.
+
+        Args:
+            stopping: Waits so many seconds, and tells whether to stop.
+        """
+        while not stopping(TICK):
+            self.tick()
+        self.flush()
+        self._follower.leave()
+
+    def tick(self) -> None:
+        """
+        Do what is due.
+        """
+        self._break_glass.look()
+        if monotonic() - self._flushed >= FLUSH_EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        """
+        Hand over what was counted, and show how the store stands.
+        """
+        self._flushed = monotonic()
+        self._reporter.harvest()
+        self._telemetry.refresh_counters()
+        self._telemetry.refresh_age()
+        answers = monotonic() - self._follower.stepped < SILENT_STORE
+        self._telemetry.show_health(store_up=self._follower.store_up and answers, regressed=self._follower.regressed)
+        self._notices.log()

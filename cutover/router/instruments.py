@@ -1,0 +1,180 @@
+"""
+The metrics of a process: one set of Prometheus instruments for each registry, shared by all routers on it.
+
+Counters are real `prometheus_client` counters, which also work in its multiprocess mode. Routers count in cells; the
+difference since the last time is added once a second, and before every scrape.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Protocol
+from weakref import WeakKeyDictionary, WeakSet
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import Metric
+
+from cutover.errors import ConfigurationError
+from cutover.forks import Gate
+
+__all__ = ["GATE", "FreshCounter", "FreshGauge", "Instruments", "Refresh", "instruments_on"]
+
+Refresh = Callable[[], None]
+Labels = tuple[str, ...]
+
+GATE: Final = Gate()  # prometheus_client's locks would stay locked in a child, if a thread of ours held one at a fork
+BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class FreshCounter(Counter):
+    """
+    A counter that brings itself up to date before it is scraped, and has no ``_created`` series.
+    """
+
+    refresh: Refresh | None = None
+
+    def collect(self) -> Iterable[Metric]:
+        """
+        Give the samples as they are now.
+        """
+        if self.refresh is not None:
+            self.refresh()
+        return [_without_created(metric) for metric in super().collect()]
+
+
+class FreshGauge(Gauge):
+    """
+    A gauge that brings itself up to date before it is scraped.
+    """
+
+    refresh: Refresh | None = None
+
+    def collect(self) -> Iterable[Metric]:
+        """
+        Give the samples as they are now.
+        """
+        if self.refresh is not None:
+            self.refresh()
+        return super().collect()
+
+    def show(self, values: Mapping[Labels, float], shown: set[Labels]) -> None:
+        """
+        Set the values of one owner, and take away those it no longer has.
+
+        Args:
+            shown: What the owner shows now; brought up to date.
+        """
+        for labels, value in values.items():
+            self.labels(*labels).set(value)
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # there a series stays as long as its file
+            for labels in shown - values.keys():
+                self.remove(*labels)
+        shown.clear()
+        shown.update(values)
+
+
+def _without_created(metric: Metric) -> Metric:
+    metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+    return metric
+
+
+class Owner(Protocol):
+    """
+    One router's side of the instruments.
+    """
+
+    def refresh_counters(self) -> None:
+        """
+        Add what was counted since the last time.
+        """
+        ...
+
+    def refresh_age(self) -> None:
+        """
+        Show how old the snapshot is now.
+        """
+        ...
+
+
+class Instruments:
+    """
+    All metrics that routers feed, on one registry.
+
+    Attributes:
+        counters: By the kind of what is counted.
+        gauges: By name without the prefix.
+        owners: What feeds them, one for each router.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.owners: WeakSet[Owner] = WeakSet()
+        self._registry = registry
+        count = self._counter
+        self.counters: dict[str, FreshCounter] = {
+            "requests": count("requests", "Decisions of routers", "flow", "backend", "reason"),
+            "synthetic": count("synthetic_requests", "Decisions for load tests, probes and bots", "flow", "backend"),
+            "calls": count("calls", "Calls to a back end by outcome", "flow", "backend", "outcome"),
+        }
+        self.durations = Histogram(
+            "cutover_call_duration_seconds",
+            "How long calls to a back end took",
+            ("migration", "flow", "backend"),
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        gauge = self._gauge
+        self.gauges: dict[str, FreshGauge] = {
+            "flow_target_ratio": gauge("flow_target_ratio", "Share that the dial sends to NEW", "flow"),
+            "progress_target_ratio": gauge("progress_target_ratio", "Overall progress that dials and work items say"),
+            "work_item_ratio": gauge("work_item_ratio", "How far a work item has come", "item"),
+            "snapshot_version": gauge("snapshot_version", "Version in force in this process", mode="livemin"),
+            "snapshot_age_seconds": gauge(
+                "snapshot_age_seconds", "Seconds since the store last confirmed it", mode="livemax"
+            ),
+            "snapshot_regressed": gauge(
+                "snapshot_regressed", "1 while the store has another history than this process", mode="livemax"
+            ),
+            "store_up": gauge("store_up", "1 while the store answers", mode="livemin"),
+            "deadline_timestamp_seconds": gauge("deadline_timestamp_seconds", "End of the deadline's day"),
+            "migration_info": gauge("migration_info", "What people call the two back ends", "old", "new"),
+            "build_info": gauge("build_info", "Version of this library", "version"),
+        }
+        self.gauges["snapshot_age_seconds"].refresh = self._refresh_ages
+
+    def _counter(self, name: str, text: str, *labels: str) -> FreshCounter:
+        counter = FreshCounter(f"cutover_{name}", text, ("migration", *labels), registry=self._registry)
+        counter.refresh = self._refresh_counters
+        return counter
+
+    def _gauge(self, name: str, text: str, *labels: str, mode: Any = "livemostrecent") -> FreshGauge:
+        return FreshGauge(
+            f"cutover_{name}", text, ("migration", *labels), registry=self._registry, multiprocess_mode=mode
+        )
+
+    def _refresh_counters(self) -> None:
+        for owner in tuple(self.owners):
+            owner.refresh_counters()
+
+    def _refresh_ages(self) -> None:
+        for owner in tuple(self.owners):
+            owner.refresh_age()
+
+
+# Two routers of one process must share what Prometheus lets be registered once.
+_instruments: "WeakKeyDictionary[CollectorRegistry, Instruments]" = WeakKeyDictionary()
+
+
+def instruments_on(registry: CollectorRegistry | None) -> Instruments:
+    """
+    Give the instruments of a registry, the default one for None; made at the first call.
+
+    Raises:
+        ConfigurationError: If something else is registered there under one of the names.
+    """
+    registry = REGISTRY if registry is None else registry
+    instruments = _instruments.get(registry)
+    if instruments is None:
+        try:
+            instruments = _instruments[registry] = Instruments(registry)
+        except ValueError as error:
+            raise ConfigurationError(f"the registry has a metric of that name already: {error}") from error
+    return instruments

@@ -1,0 +1,119 @@
+"""
+What this process tells the store about itself: totals by UTC minute, gathered from the cells.
+"""
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from cutover.core.checkin import FOLD_AFTER, CheckIn, Counted, minute_of
+from cutover.core.snapshot import MAJOR, Head
+from cutover.router.counting import Cell
+from cutover.version import VERSION
+
+__all__ = ["Reporter", "utc_now"]
+
+Cells = Callable[[], Iterable[Cell]]
+
+
+def utc_now() -> datetime:
+    """
+    Read the wall clock.
+    """
+    return datetime.now(UTC)
+
+
+class Reporter:
+    """
+    Gathers counts into minutes and makes check-ins of them; one instance of a process, another after a fork.
+
+    Args:
+        cells: Gives all cells of the router as they are now.
+        now: The wall clock; aware, UTC.
+    """
+
+    def __init__(self, cells: Cells, now: Callable[[], datetime] = utc_now) -> None:
+        self._cells = cells
+        self._now = now
+        self._lock = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.instance = secrets.token_hex(16)
+        self._started = self._now()
+        self._sequence = 0
+        self._minutes: dict[int, dict[Counted, int]] = {}
+        self._since_version: dict[Counted, int] = {}
+
+    def after_fork(self) -> None:
+        """
+        Become another instance that has counted nothing.
+        """
+        self._lock = threading.Lock()
+        self._begin()
+
+    def harvest(self) -> None:
+        """
+        Take over what was counted since the last time, into the minute that it is now.
+        """
+        with self._lock:
+            self._harvest()
+
+    def version_changed(self) -> None:
+        """
+        Count anew for the version that begins to hold now.
+        """
+        with self._lock:
+            self._harvest()
+            self._since_version = {}
+
+    def check_in(
+        self, head: Head | None, *, regressed: bool, break_glass: Iterable[str] = (), closing: bool = False
+    ) -> CheckIn:
+        """
+        Make the next check-in.
+        """
+        with self._lock:
+            self._harvest()
+            self._sequence += 1
+            return CheckIn(
+                instance=self.instance,
+                sequence=self._sequence,
+                at=self._now(),
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                started=self._started,
+                library=VERSION,
+                majors=(MAJOR,),
+                head=head,
+                regressed=regressed,
+                break_glass=tuple(break_glass),
+                closing=closing,
+                minutes={minute: dict(totals) for minute, totals in self._minutes.items()},
+                since_version=dict(self._since_version),
+            )
+
+    def acknowledge(self, report: CheckIn) -> None:
+        """
+        Forget the minutes that were over when a check-in was made that the store has taken.
+        """
+        with self._lock:
+            self._forget_before(minute_of(report.at))
+
+    def _harvest(self) -> None:
+        minute = minute_of(self._now())
+        totals = self._minutes.setdefault(minute, {})
+        for cell in self._cells():
+            gained = cell.total - cell.reported
+            if gained:
+                cell.reported += gained
+                totals[cell.counted] = totals.get(cell.counted, 0) + gained
+                self._since_version[cell.counted] = self._since_version.get(cell.counted, 0) + gained
+        self._forget_before(minute - int(FOLD_AFTER.total_seconds() // 60))
+
+    def _forget_before(self, minute: int) -> None:
+        for old in [m for m in self._minutes if m < minute]:
+            del self._minutes[old]

@@ -1,0 +1,198 @@
+"""
+The router: what an application process holds, from `connect` to `close`.
+"""
+
+import atexit
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from time import monotonic
+from types import TracebackType
+from typing import Final, Self
+
+from cutover.core.snapshot import Snapshot
+from cutover.router.flow import Flow
+from cutover.router.follower import Follower
+from cutover.router.fork_hook import leaked, look_after
+from cutover.router.holding import Holding
+from cutover.router.housekeeping import Housekeeper
+from cutover.router.log import log
+from cutover.router.reporting import Reporter
+from cutover.router.telemetry import Telemetry
+from cutover.stores.base import Source
+
+__all__ = ["Parts", "Router"]
+
+LEAVE_WITHIN: Final = 0.7  # seconds that `close` waits for a store that does not answer
+
+
+class Worker:
+    """
+    A daemon thread that runs until told to stop.
+    """
+
+    def __init__(self, name: str, run: Callable[[Callable[[float], bool]], None]) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=run, args=(self._stop.wait,), name=f"cutover-{name}", daemon=True)
+
+    def start(self) -> None:
+        """
+        Begin.
+        """
+        self._thread.start()
+
+    def stop(self) -> None:
+        """
+        Ask it to end, without waiting.
+        """
+        self._stop.set()
+
+    def join(self, until: float) -> bool:
+        """
+        Wait for its end, up to an instant of the monotonic clock; False where it goes on.
+        """
+        self._thread.join(max(0.0, until - monotonic()))
+        return not self._thread.is_alive()
+
+
+class Parts:
+    """
+    What a router is made of; `connect` puts it together, tests may as well.
+
+    Attributes:
+        reopen: Gives the source again for a child process; what was opened before a fork is not used after it.
+    """
+
+    def __init__(
+        self,
+        holding: Holding,
+        follower: Follower,
+        housekeeper: Housekeeper,
+        telemetry: Telemetry,
+        reporter: Reporter,
+        reopen: Callable[[], Source],
+    ) -> None:
+        self.holding = holding
+        self.follower = follower
+        self.housekeeper = housekeeper
+        self.telemetry = telemetry
+        self.reporter = reporter
+        self.reopen = reopen
+
+
+class Router:
+    """
+    Routes flows of one migration in this process. Make one with `cutover.connect`, and close it at the end.
+
+    A context manager. It survives forks: parent and child each go on with threads, counts and an identity of their own.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._pid = os.getpid()
+        self._closed = False
+        self._start()
+        look_after(self)
+        self._at_exit = _close_at_exit(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def flow(self, name: str) -> Flow:
+        """
+        Give the handle of a flow. One that the migration does not have routes everything to OLD, reason ``default``.
+        """
+        self.after_fork()
+        return self._parts.holding.flow(name, self._parts.telemetry.observe)
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """
+        The snapshot that holds; None where nothing was ever read.
+        """
+        return self._parts.holding.snapshot
+
+    @property
+    def ready(self) -> bool:
+        """
+        Whether a snapshot holds, from the store, the last-known-good copy or the bootstrap.
+        """
+        return self.snapshot is not None
+
+    @property
+    def regressed(self) -> bool:
+        """
+        Whether the store has another history than this process runs; it keeps what it has.
+        """
+        return self._parts.follower.regressed
+
+    def wait_ready(self, timeout: float = 5.0) -> bool:
+        """
+        Wait until a snapshot holds.
+
+        Args:
+            timeout: Seconds.
+
+        Returns:
+            Whether one holds now.
+        """
+        return self._parts.holding.loaded.wait(timeout)
+
+    def close(self) -> None:
+        """
+        Hand over the last counts and end the threads, in under a second also where the store hangs.
+
+        Handles go on routing by what held last, and their counts still reach the metrics. May be called twice.
+        """
+        if self._closed or self._pid != os.getpid():
+            return
+        self._closed = True
+        atexit.unregister(self._at_exit)
+        until = monotonic() + LEAVE_WITHIN
+        for worker in self._workers:
+            worker.stop()
+        ended = [worker.join(until) for worker in self._workers]
+        if not all(ended):
+            log.warning("cutover.closed_without_store", store=self._parts.follower.source.url)
+
+    def after_fork(self) -> None:
+        """
+        Go on in a forked child, if this is one; to be called there by servers that run no Python fork hooks (uWSGI).
+        """
+        if self._pid == os.getpid():
+            return
+        self._pid = os.getpid()
+        parts = self._parts
+        parts.holding.after_fork()
+        parts.telemetry.after_fork()
+        parts.reporter.after_fork()
+        if not self._closed:
+            leaked.append((parts.follower.source, self._workers))
+            parts.follower.after_fork(parts.reopen())
+            self._start()
+
+    def _start(self) -> None:
+        parts = self._parts
+        self._workers = (
+            Worker("housekeeper", parts.housekeeper.run),
+            Worker("follower", parts.follower.run),
+        )
+        for worker in self._workers:
+            worker.start()
+
+
+def _close_at_exit(router: Router) -> Callable[[], None]:
+    reference = weakref.ref(router)
+
+    def close() -> None:
+        alive = reference()
+        if alive is not None:
+            alive.close()
+
+    return atexit.register(close)

@@ -1,0 +1,139 @@
+"""
+What one router shows to Prometheus: its counts, its snapshot, and how fresh that is.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Final
+
+from prometheus_client import Counter
+
+from cutover.core.backend import Backend, Reason
+from cutover.core.bucketing import PARTS
+from cutover.core.checkin import Counted, Kind
+from cutover.core.progress import target_progress, target_ratio
+from cutover.core.snapshot import Snapshot
+from cutover.router.counting import Cell
+from cutover.router.instruments import GATE, Instruments, Labels
+from cutover.router.log import log
+from cutover.version import VERSION
+
+__all__ = ["Telemetry"]
+
+NAME_PATIENCE: Final = 5.0  # seconds
+
+
+Cells = Callable[[], Iterable[Cell]]
+
+
+class Telemetry:
+    """
+    Feeds the instruments of a registry for one router.
+
+    Args:
+        cells: Gives all cells of the router as they are now.
+    """
+
+    def __init__(self, instruments: Instruments, cells: Cells, migration: str | None) -> None:
+        self._instruments = instruments
+        self._cells = cells
+        self._migration = migration or ""
+        self._began = self._confirmed = monotonic()
+        self._children: dict[tuple[str, Counted], Counter] = {}
+        self._shown: dict[str, set[Labels]] = {}
+        self._lock = threading.Lock()
+        instruments.owners.add(self)
+
+    def after_fork(self) -> None:
+        """
+        Replace what another thread may have held when the process forked.
+        """
+        self._lock = threading.Lock()
+
+    def observe(self, flow: str) -> Callable[[Backend, float], None]:
+        """
+        Give the function that notes how long a call to a flow's back end took.
+        """
+        labels = self._instruments.durations.labels
+
+        def note(backend: Backend, seconds: float) -> None:
+            labels(self._migration, flow, backend).observe(seconds)
+
+        return note
+
+    def refresh_counters(self) -> None:
+        """
+        Add what was counted since the last time; what cannot be written now is added next time.
+
+        For some seconds, counts wait for the name of a migration that was not given: it is their label.
+        """
+        if not self._migration and monotonic() - self._began < NAME_PATIENCE:
+            return
+        with self._lock, GATE.held():
+            for cell in self._cells():
+                total = cell.total
+                if total == cell.flushed and not _begins_at_zero(cell.counted):
+                    continue
+                try:
+                    self._child(cell.counted).inc(total - cell.flushed)
+                except OSError as error:  # the multiprocess files are on a full disk, or were removed
+                    log.warning("cutover.metrics_not_written", error=str(error))
+                    return
+                cell.flushed = total
+
+    def refresh_age(self) -> None:
+        """
+        Show how many seconds ago the store last confirmed the snapshot, or the router was made.
+        """
+        self._show("snapshot_age_seconds", {(): monotonic() - self._confirmed})
+
+    def confirm(self) -> None:
+        """
+        Note that the store confirmed the snapshot just now.
+        """
+        self._confirmed = monotonic()
+
+    def show_health(self, *, store_up: bool, regressed: bool) -> None:
+        """
+        Show how the store stands.
+        """
+        self._show("store_up", {(): float(store_up)})
+        self._show("snapshot_regressed", {(): float(regressed)})
+        self._show("build_info", {(VERSION,): 1.0})
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        """
+        Show what a snapshot says.
+        """
+        definition = snapshot.definition
+        self._migration = snapshot.migration
+        self._show("flow_target_ratio", {(f,): float(target_ratio(snapshot, f)) for f in definition.flows})
+        self._show("progress_target_ratio", {(): float(target_progress(snapshot))})
+        self._show("work_item_ratio", {(item,): parts / PARTS for item, parts in snapshot.work.items()})
+        self._show("snapshot_version", {(): snapshot.version})
+        deadline = definition.deadline_instant()
+        self._show("deadline_timestamp_seconds", {} if deadline is None else {(): deadline.timestamp()})
+        self._show("migration_info", {(definition.old, definition.new): 1.0})
+
+    def _show(self, gauge: str, values: "dict[tuple[str, ...], float]") -> None:
+        labelled = {(self._migration, *labels): value for labels, value in values.items()}
+        with GATE.held():
+            self._instruments.gauges[gauge].show(labelled, self._shown.setdefault(gauge, set()))
+
+    def _child(self, counted: Counted) -> Counter:
+        child = self._children.get((self._migration, counted))
+        if child is None:
+            labels = [counted.flow, counted.backend, counted.detail]
+            if counted.kind is Kind.SYNTHETIC:
+                labels.pop()
+            counter = self._instruments.counters[counted.kind]
+            child = self._children[self._migration, counted] = counter.labels(self._migration, *labels)
+        return child
+
+
+def _begins_at_zero(counted: Counted) -> bool:
+    """
+    Tell the series that are shown from the start, so that `rate()` sees their first increment.
+    """
+    return counted.kind is Kind.REQUESTS and counted.detail == Reason.PERCENT
