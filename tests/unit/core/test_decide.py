@@ -4,6 +4,7 @@ The order of rules, and what each of them says.
 
 from collections.abc import Sequence
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +28,7 @@ from cutover.core.backend import UNSET, Backend, Reason
 from cutover.core.bucketing import PARTS, key_bytes, position_of
 from cutover.core.decide import decide
 from cutover.core.migration import Cohort, Journey
+from cutover.core.snapshot import Override
 
 OLD, NEW = Backend.OLD, Backend.NEW
 SHOP = definition_of(
@@ -195,6 +197,17 @@ def test_override_needs_its_secret():
     assert decide(snapshot, "cart", FIRST, secret=b"another").reason is Reason.PERCENT
     assert decide(snapshot, "cart", FIRST).reason is Reason.PERCENT
     assert decide(snapshot, "cart", LAST, secret=SECRET).reason is Reason.PERCENT
+
+
+def test_override_at_another_position():
+    """
+    An override holds only for the key at its position: elsewhere nobody even computes a digest.
+    """
+    snapshot = after(put("browse", FIRST, NEW))
+    (digest,) = snapshot.overrides["browse"]
+    moved = attrs.evolve(snapshot, overrides={"browse": {digest: Override(7, NEW)}})
+
+    assert decide(moved, "browse", FIRST, secret=SECRET).reason is Reason.PERCENT
 
 
 def test_cohort_dial_goes_up_and_down():

@@ -203,6 +203,17 @@ def test_poisoned_head(fields):
         Snapshot.decode(json.dumps({**document(), **fields}))
 
 
+def test_error_is_short():
+    """
+    A document with a name of megabytes does not fill the log.
+    """
+    flows = [{"name": "f" * 1_000_000, "weight": "1"}]
+
+    with pytest.raises(Corrupt) as caught:
+        Snapshot.decode(with_state(definition={**document()["state"]["definition"], "flows": flows}))
+    assert len(str(caught.value)) < 1000
+
+
 @given(st.data())
 def test_altered_document(data):
     """
