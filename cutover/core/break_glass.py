@@ -23,6 +23,8 @@ def parse_break_glass(text: str | bytes, source: str) -> Mapping[str, Backend]:
     Raises:
         ConfigurationError: If the file is no TOML, or a line is not a flow or "*" with "old" or "new".
     """
+    import tomllib  # noqa: PLC0415 - few processes ever read such a file
+
     try:
         text = text.decode() if isinstance(text, bytes) else text
         lines = tomllib.loads(text.removeprefix("\ufeff"))  # Windows editors put a byte order mark first

@@ -4,13 +4,12 @@ The definition of one migration: its flows, journeys, work items, cohorts and da
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Protocol, Self, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 
@@ -71,6 +70,12 @@ def _check_name(path: tuple[str, ...], name: str) -> None:
         raise Wrong(path, f"is named {name!r}", NAME_RULE)
 
 
+def _zone(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - many applications import this module and need no zones
+
+    return ZoneInfo(name)  # ZoneInfoNotFoundError is a KeyError
+
+
 def _check_weight(path: tuple[str, ...], weight: Decimal) -> None:
     exponent = weight.as_tuple().exponent
     fine = isinstance(exponent, int) and exponent >= -6  # noqa: PLR2004
@@ -84,8 +89,8 @@ def _check_weight(path: tuple[str, ...], weight: Decimal) -> None:
 
 def _check_timezone(name: str) -> None:
     try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        _zone(name)
+    except (KeyError, ValueError, OSError) as error:
         raise Wrong(("timezone",), f"is {name!r}", "an IANA name such as Asia/Jakarta") from error
 
 
@@ -294,9 +299,7 @@ class Migration:
         return None if self.started is None else self._midnight(self.started)
 
     def _midnight(self, day: date) -> datetime:
-        from zoneinfo import ZoneInfo  # noqa: PLC0415 - many applications import this module and need no zones
-
-        return datetime.combine(day, time(), ZoneInfo(self.timezone)).astimezone(UTC)
+        return datetime.combine(day, time(), _zone(self.timezone)).astimezone(UTC)
 
     def document(self) -> dict[str, Any]:
         """

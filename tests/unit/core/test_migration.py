@@ -149,6 +149,16 @@ def test_deadline_is_the_end_of_its_day(timezone, instant):
     assert attrs.evolve(SHOP, timezone=timezone).deadline_instant() == instant
 
 
+def test_start_is_the_beginning_of_its_day():
+    """
+    A migration starts when its first day begins, where it is at home.
+    """
+    jakarta = attrs.evolve(SHOP, timezone="Asia/Jakarta")
+
+    assert jakarta.started_instant() == datetime(2023, 12, 10, 17, tzinfo=UTC)
+    assert definition_of("pay").started_instant() is None
+
+
 @given(migrations())
 def test_every_deadline_is_an_instant(migration):
     """
