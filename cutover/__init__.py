@@ -23,6 +23,8 @@ from cutover.errors import (
     Unavailable,
 )
 from cutover.router.connect import connect
+from cutover.router.flow import Flow
+from cutover.router.router import Router
 from cutover.version import VERSION as __version__  # noqa: N811 - the name that tools look for
 
 if TYPE_CHECKING:
@@ -35,10 +37,12 @@ __all__ = [
     "Corrupt",
     "CutoverError",
     "Decision",
+    "Flow",
     "Migration",
     "OutcomeUnknown",
     "Reason",
     "Refused",
+    "Router",
     "StoreError",
     "Unavailable",
     "__version__",

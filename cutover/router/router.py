@@ -90,6 +90,8 @@ class Router:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._holding = parts.holding
+        self._telemetry = parts.telemetry
         self._pid = os.getpid()
         self._closed = False
         self._start()
@@ -109,14 +111,14 @@ class Router:
         Give the handle of a flow. One that the migration does not have routes everything to OLD, reason ``default``.
         """
         self.after_fork()
-        return self._parts.holding.flow(name, self._parts.telemetry.observe)
+        return self._holding.flow(name, self._telemetry.observe)
 
     @property
     def snapshot(self) -> Snapshot | None:
         """
         The snapshot that holds; None where nothing was ever read.
         """
-        return self._parts.holding.snapshot
+        return self._holding.snapshot
 
     @property
     def ready(self) -> bool:
@@ -142,7 +144,7 @@ class Router:
         Returns:
             Whether one holds now.
         """
-        return self._parts.holding.loaded.wait(timeout)
+        return self._holding.loaded.wait(timeout)
 
     def close(self) -> None:
         """

@@ -6,10 +6,12 @@ The contract is `cutover.testing.StoreContract`; it is loaded on first use, beca
 
 from typing import TYPE_CHECKING, Any
 
+from cutover.testing.routers import TestRouter, router
+
 if TYPE_CHECKING:
     from cutover.testing.store_contract import StoreContract
 
-__all__ = ["StoreContract"]
+__all__ = ["StoreContract", "TestRouter", "router"]
 
 
 def __getattr__(name: str) -> Any:

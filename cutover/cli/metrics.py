@@ -1,0 +1,110 @@
+"""
+The verb `metrics`: what a store knows of the migration and its whole fleet, for Prometheus.
+"""
+
+import time
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import click
+from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+
+from cutover.cli.failures import ExitCode
+from cutover.cli.options import looking
+from cutover.cli.session import Session
+from cutover.errors import ConfigurationError, StoreError
+from cutover.operations.control import Control
+from cutover.router.fleet_gauges import FleetGauges
+from cutover.router.instruments import instruments_on
+from cutover.router.telemetry import Telemetry
+
+__all__ = ["VERBS"]
+
+EVERY: Final = 2.0  # seconds between two looks at the store
+LOOPBACK: Final = "127.0.0.1"
+
+
+class Exporter:
+    """
+    The gauges of one migration on a registry of their own, taken from its store.
+    """
+
+    def __init__(self, control: Control) -> None:
+        self.registry = CollectorRegistry()
+        self._control = control
+        self._telemetry = Telemetry(instruments_on(self.registry), tuple, None)
+        self._fleet = FleetGauges(self.registry)
+
+    def refresh(self) -> None:
+        """
+        Look at the store once.
+
+        Raises:
+            StoreError: If it does not answer; the gauges then say so, and keep what they had.
+        """
+        try:
+            fleet = self._control.fleet()
+            snapshot = self._control.snapshot()
+        except StoreError:
+            self._telemetry.show_health(store_up=False, regressed=False)
+            raise
+        self._telemetry.show_snapshot(snapshot)
+        self._telemetry.confirm()
+        self._telemetry.show_health(store_up=True, regressed=False)
+        self._fleet.show(snapshot, fleet, now=datetime.now(UTC))
+
+
+class Address(click.ParamType):  # type: ignore[type-arg]  # generic in newer click only
+    """
+    ``PORT`` or ``HOST:PORT``; without a host, this machine alone.
+    """
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        """
+        Read an address.
+        """
+        if isinstance(value, tuple):
+            return value
+        host, _, port = str(value).rpartition(":")
+        if not port.isdecimal() or not 0 < int(port) < 1 << 16:
+            self.fail(f"{value!r} is no address; allowed: PORT or HOST:PORT", param, ctx)
+        return host.strip("[]") or LOOPBACK, int(port)
+
+
+@click.command("metrics")
+@click.option("--listen", type=Address(), metavar="[HOST:]PORT", help="Serve them until stopped; else print them once.")
+@looking
+def metrics_(session: Session, listen: tuple[str, int] | None) -> int:
+    """
+    Show the whole fleet's metrics in Prometheus's text format.
+    """
+    with session.opened() as control:
+        exporter = Exporter(control)
+        exporter.refresh()
+        if listen is None:
+            session.print_raw(generate_latest(exporter.registry).decode().removesuffix("\n"))
+        else:
+            _serve(session, exporter, *listen)
+    return ExitCode.DONE
+
+
+def _serve(session: Session, exporter: Exporter, host: str, port: int) -> None:
+    try:
+        server, thread = start_http_server(port, host, exporter.registry)
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    session.note(f"serving http://{host}:{port}/metrics; Ctrl-C ends it")
+    try:
+        while thread.is_alive():
+            time.sleep(EVERY)
+            try:
+                exporter.refresh()
+            except StoreError as error:
+                session.note(str(error))
+    finally:
+        server.shutdown()
+
+
+VERBS: Final = (metrics_,)
