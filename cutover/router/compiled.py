@@ -101,9 +101,8 @@ class FlowPlan:
         except Exception:  # noqa: BLE001 - not a cohort of this migration, or nothing that could be one
             dial = self.dials[None]
         try:
-            # Most keys are text; whatever else it is, adding or encoding raises.
-            hash_ = hash_of((self.salt + key).encode()) if key else None
-        except Exception:  # noqa: BLE001
+            hash_ = hash_of((self.salt + key).encode()) if type(key) is str and key else self.hash(key)  # type: ignore[operator]
+        except Exception:  # noqa: BLE001 - no salt, or lone surrogates
             hash_ = self.hash(key)
         if hash_ is None:
             return dial.without_key, None

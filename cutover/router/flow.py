@@ -187,8 +187,10 @@ def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:  # noqa
         return less_plain(key, cohort, home, synthetic)
 
     def less_plain(key: Any, cohort: str | None, home: object, synthetic: bool) -> Backend:
+        if type(key) is int:
+            key = str(key)  # the keys that are not text are most often numbers
         try:
-            if home is usual and key and not synthetic:
+            if home is usual and type(key) is str and key and not synthetic:
                 if cohort is None and cohort_of is not None:
                     cohort = cohort_of(key)
                 dial = dials[cohort]

@@ -14,7 +14,7 @@ from cutover.core.migration import Migration
 from cutover.core.percent import parse_percent
 from cutover.core.snapshot import NO_HASH, Head, Snapshot
 from cutover.errors import ConfigurationError
-from cutover.router.flow import CohortOf, Flow
+from cutover.router.flow import CohortOf
 from cutover.router.holding import Holding
 from cutover.router.instruments import instruments_on
 from cutover.router.notices import NoticeBoard
