@@ -91,7 +91,6 @@ def apply(snapshot: Snapshot | None, definition: Migration, first: Snapshot) -> 
         },
         overrides=_only(snapshot.overrides, definition.flows),
         work={item: snapshot.work.get(item, 0) for item in definition.work},
-        evictions=_only(snapshot.evictions, definition.flows),
     )
     same = after.state() == snapshot.state()
     return _allowed("apply", arguments, snapshot, after, is_empty=same)
@@ -301,12 +300,12 @@ def _check_cohort(definition: Migration, cohort: str | None) -> None:
 
 
 def _check_lowered(before: Snapshot, after: Snapshot, flows: Iterable[str], cohort: str | None) -> None:
-    for flow in flows:
-        was, now = before.own_parts(flow, cohort), after.own_parts(flow, cohort)
-        if now >= was:
-            raise Refused(
-                f"evict is for a lowered dial, and {flow} would go from {format_percent(was)} to {format_percent(now)}"
-            )
+    steps = [(flow, before.own_parts(flow, cohort), after.own_parts(flow, cohort)) for flow in flows]
+    if all(now >= was for _, was, now in steps) or any(now > was for _, was, now in steps):
+        flow, was, now = max(steps, key=lambda step: step[2] - step[1])
+        raise Refused(
+            f"evict is for a lowered dial, and {flow} would go from {format_percent(was)} to {format_percent(now)}"
+        )
 
 
 def _evicted(after: Snapshot, flows: Iterable[str]) -> Snapshot:

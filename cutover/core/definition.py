@@ -110,12 +110,14 @@ def _flow(name: str, table: "_Table") -> Flow:
 
 
 def _journey(name: str, table: "_Table") -> Journey:
+    flows, together = table.names("flows"), table.boolean("together", default=True)
+    ttl = table.duration("ttl", default=timedelta(hours=4))
     return Journey(
         name=name,
-        flows=table.names("flows"),
-        together=table.boolean("together", default=True),
-        idle=table.duration("idle", default=timedelta(minutes=30)),
-        ttl=table.duration("ttl", default=timedelta(hours=4)),
+        flows=flows,
+        together=together,
+        idle=table.duration("idle", default=min(timedelta(minutes=30), ttl)),
+        ttl=ttl,
     )
 
 

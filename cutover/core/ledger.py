@@ -233,6 +233,7 @@ def verify(
     problems += _expectation_problems(expect, found, version)
     if snapshot is not None:
         problems += _snapshot_problems(snapshot, state, version, previous)
+    problems.sort(key=lambda problem: problem.version)
     return Verification(ok=not problems, versions=version, head=f"{version}:{previous}", problems=tuple(problems))
 
 

@@ -195,6 +195,35 @@ def test_evict_a_cohort():
         changes.set_dial(lowered.after, "pay", None, cohort="staff", evict=True)
 
 
+def test_evict_a_journey_that_is_partly_there():
+    """
+    A journey's visits may be ended where one of its flows is lowered and none is raised.
+    """
+    lowered = changes.set_dial(after(at("pay", 25_000)), "purchase", 0, evict=True)
+
+    assert set(lowered.after.evictions) == {"cart", "pay"}
+    with pytest.raises(Refused, match=r"cart would go from 0% to 1%$"):
+        changes.set_dial(after(at("pay", 25_000)), "purchase", 1_000, evict=True)
+
+
+def test_mark_of_a_removed_flow():
+    """
+    A flow that is removed and comes back keeps the mark of its last eviction: older visits on NEW stay ended.
+    """
+    rolled_back = after(at("browse", 25_000), lambda s: changes.rollback(s, "browse"))
+    flows = {name: flow for name, flow in rolled_back.definition.flows.items() if name != "browse"}
+    journeys = {"purchase": rolled_back.definition.journeys["purchase"]}
+    without = attrs.evolve(rolled_back.definition, flows=flows, journeys=journeys)
+    returned = after(
+        at("browse", 25_000),
+        lambda s: changes.rollback(s, "browse"),
+        lambda s: changes.apply(s, without, s),
+        lambda s: changes.apply(s, rolled_back.definition, s),
+    )
+
+    assert returned.evictions == rolled_back.evictions
+
+
 def test_no_evict():
     """
     Without evict, a lowered dial drains: no visit is ended.

@@ -251,7 +251,7 @@ def test_defaults():
         (
             HEAD + PAY + PURCHASE + "length = 1\n",
             8,
-            "journeys.purchase.length is unknown; allowed: flows, together, idle, ttl",
+            "journeys.purchase.length is unknown; allowed: flows, together, ttl, idle",
         ),
         # Work items and cohorts.
         (HEAD + PAY + "[work.branding]\ntitle = 5\n", 7, "work.branding.title is 5; allowed: text in quotes"),

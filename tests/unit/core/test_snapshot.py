@@ -155,7 +155,6 @@ def test_poisoned_state(name, poison):
         {"overrides": {"pay": [[DIGEST, [0, "new"]]]}},
         {"frozen": 1},
         {"frozen": "false"},
-        {"evictions": {"fly": [1, 1]}},
         {"evictions": {"pay": [1]}},
         {"evictions": {"pay": [1, "2"]}},
         {"evictions": {"pay": "12"}},
