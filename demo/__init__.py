@@ -1,0 +1,3 @@
+"""
+The demo: two shop back ends, an application of several processes between them, and an operator at the command line.
+"""

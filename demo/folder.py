@@ -1,0 +1,97 @@
+"""
+The folder of one run.
+"""
+
+import re
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from demo.errors import DemoFailed
+
+__all__ = ["Folder", "fresh_folder"]
+
+MARK: Final = ".cutover-demo"
+DEFINITION: Final = Path(__file__).parent / "cutover.toml"
+DAY: Final = re.compile(r"^(started|deadline) = (\S+)$", re.MULTILINE)
+
+
+@attrs.frozen
+class Folder:
+    """
+    Where everything of a run lies.
+    """
+
+    path: Path
+
+    @property
+    def store(self) -> str:
+        """
+        The URL of the store, relative to the current folder where it can be.
+        """
+        return f"sqlite:///{self.path / 'cutover.db'}"
+
+    @property
+    def definition(self) -> Path:
+        """
+        The definition that is applied.
+        """
+        return self.path / "cutover.toml"
+
+    @property
+    def logs(self) -> Path:
+        """
+        What the processes log.
+        """
+        return self.path / "logs"
+
+    @property
+    def metrics(self) -> Path:
+        """
+        Where the application's processes leave their counters for the exporter.
+        """
+        return self.path / "prometheus"
+
+    @property
+    def cache(self) -> Path:
+        """
+        The last-known-good copies of the routers.
+        """
+        return self.path / "cache"
+
+    def database(self, shop: str) -> Path:
+        """
+        The database of a back end.
+        """
+        return self.path / f"{shop}.db"
+
+
+def fresh_folder(path: Path, *, today: date) -> Folder:
+    """
+    Make the folder anew; a migration that begins today is defined in it.
+
+    Raises:
+        DemoFailed: If the path holds something that no demo has left there.
+    """
+    folder = Folder(path)
+    if path.exists():
+        if not (path / MARK).is_file():
+            raise DemoFailed(f"{path} is there and was not left by a demo; move it away, or give --folder")
+        shutil.rmtree(path)
+    for one in (folder.logs, folder.metrics, folder.cache):
+        one.mkdir(parents=True)
+    (path / MARK).touch()
+    folder.definition.write_text(_beginning(DEFINITION.read_text(encoding="utf-8"), today), encoding="utf-8")
+    return folder
+
+
+def _beginning(text: str, today: date) -> str:
+    """
+    Move the dates of a definition so that it begins today and takes as long.
+    """
+    days = {name: date.fromisoformat(day) for name, day in DAY.findall(text)}
+    moved = today - days["started"]
+    return DAY.sub(lambda found: f"{found[1]} = {days[found[1]] + timedelta(moved.days)}", text)

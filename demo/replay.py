@@ -1,0 +1,106 @@
+"""
+The replay: lets the application's processes go on together, as fast as the demo should be.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Final
+
+import attrs
+
+from demo.children import Child
+from demo.clickstream import Step
+from demo.operator import Operator
+
+__all__ = ["Pace", "Replay"]
+
+FINEST: Final = 100  # a stretch is at most this part of the replay, so that the picture moves
+NAP: Final = 0.02  # seconds; while there is nothing to do yet
+
+
+@attrs.frozen
+class Pace:
+    """
+    How fast to go.
+
+    Attributes:
+        seconds: How long the replay should take; None for as fast as it can.
+    """
+
+    seconds: float | None
+
+    def due(self, elapsed: float, total: int) -> int:
+        """
+        Say how many steps should be done by now.
+        """
+        return total if self.seconds is None else min(int(total * elapsed / self.seconds) + 1, total)
+
+
+class Replay:
+    """
+    Drives workers and operator from the first step to the last.
+
+    Workers get leave for one stretch after the other, and go on only when all have done theirs. So none runs ahead,
+    the moves come at the same places in every run, and a machine that is slow makes the demo longer, not different.
+
+    Attributes:
+        position: How many steps are done.
+    """
+
+    def __init__(self, workers: Sequence[Child], steps: Sequence[Step], pace: Pace, operator: Operator) -> None:
+        self._workers = workers
+        self._steps = steps
+        self._pace = pace
+        self._operator = operator
+        self._began = monotonic()
+        self.position = 0
+
+    @property
+    def total(self) -> int:
+        """
+        How many steps there are.
+        """
+        return len(self._steps)
+
+    @property
+    def at(self) -> str:
+        """
+        When the last step was recorded.
+        """
+        return self._steps[max(self.position - 1, 0)].at
+
+    @property
+    def rate(self) -> float:
+        """
+        Requests a second so far.
+        """
+        return self.position / max(monotonic() - self._began, NAP)
+
+    def run(self, show: Callable[[], None]) -> None:
+        """
+        Replay everything.
+
+        Args:
+            show: Called again and again, to draw how it stands.
+        """
+        while self.position < self.total or not self._operator.is_idle:
+            self._operator.look(self.position)
+            limit = self._limit()
+            if limit > self.position:
+                self._advance(limit)
+            else:
+                time.sleep(NAP)
+            show()
+
+    def _limit(self) -> int:
+        due = self._pace.due(monotonic() - self._began, self.total)
+        longest = self.position + self.total // FINEST + 1
+        return min(due, longest, self._operator.limit(self.position))
+
+    def _advance(self, limit: int) -> None:
+        for worker in self._workers:
+            worker.tell(str(limit))
+        for worker in self._workers:
+            worker.hear()
+        self.position = limit

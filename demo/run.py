@@ -1,0 +1,112 @@
+"""
+One run of the demo, from an empty folder to the proofs.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+
+import attrs
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+from cutover.operations.control import control as open_control
+from demo import proofs as prove
+from demo.children import Children, environment
+from demo.clickstream import Step, read_steps
+from demo.folder import Folder, fresh_folder
+from demo.operator import MOVES, Operator, run
+from demo.replay import Pace, Replay
+from demo.report import onward, proofs_view, requests_table
+from demo.screen import Screen
+from demo.shop_database import read_orders, read_tallies
+from demo.stage import SHOPS, Stage
+from demo.svg import HEIGHT, WIDTH, save_svg
+
+__all__ = ["Options", "play"]
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """
+    What may be asked of a run.
+
+    Attributes:
+        folder: Where everything of it lies; recreated.
+        seconds: How long the replay should take; None for as fast as it can, standing still while a command runs.
+        events: About how many events to replay; None for all.
+        svg: Where to leave a picture of the end.
+    """
+
+    folder: Path
+    seconds: float | None
+    events: int | None = None
+    svg: Path | None = None
+
+
+def play(options: Options, console: Console) -> bool:
+    """
+    Run the demo.
+
+    Returns:
+        Whether all proofs hold.
+
+    Raises:
+        DemoFailed: If a part of it does not work at all.
+    """
+    steps = read_steps(options.events)
+    folder = fresh_folder(options.folder, today=date.today())  # noqa: DTZ011 - the day of whoever looks at it
+    settings = environment(CUTOVER_STORE=folder.store, CUTOVER_ACTOR="rina")
+    applied = run(("apply", str(folder.definition)), settings)
+    console.print(f"$ {applied.command}\n  {applied.summary}", soft_wrap=True, style="dim")
+    with Children(folder.logs, {**settings, "PROMETHEUS_MULTIPROC_DIR": str(folder.metrics)}) as children:
+        stage = Stage.built(children, folder, options.events)
+        with Operator(MOVES, settings, len(steps), hold=options.seconds is None) as operator:
+            replay = Replay(stage.workers, steps, Pace(options.seconds), operator)
+            last = _shown(replay, operator, folder, stage.metrics, console)
+        children.finish(stage.workers)  # what they counted last is handed over at their end
+        counted = prove.scraped(stage.metrics)
+        children.finish(stage.shops)
+    seen = _seen(folder)
+    proofs = _proofs(folder, steps, counted, seen, operator.done[-1].change, settings)
+    report = Group(requests_table(seen, *SHOPS.values()), Text(), proofs_view(proofs))
+    console.print(report, Text(), onward(options.folder, folder.store), sep="\n", soft_wrap=True)
+    if options.svg is not None:
+        save_svg(options.svg, Group(last, Text(), report))
+    return all(proof.holds for proof in proofs)
+
+
+def _shown(replay: Replay, operator: Operator, folder: Folder, metrics: str, console: Console) -> RenderableType:
+    """
+    Replay everything on the screen, and give its last picture.
+    """
+    with open_control(folder.store) as control:
+        screen = Screen(console, control, operator, metrics)
+        with screen.opened():
+            replay.run(lambda: screen.show(replay))
+        return screen.drawn(replay, WIDTH, HEIGHT)
+
+
+def _seen(folder: Folder) -> prove.Tallies:
+    return {
+        (flow, side): tally
+        for side, shop in SHOPS.items()
+        for flow, tally in read_tallies(folder.database(shop)).items()
+    }
+
+
+def _proofs(
+    folder: Folder,
+    steps: Sequence[Step],
+    counted: prove.Tallies,
+    seen: prove.Tallies,
+    change: str,
+    settings: Mapping[str, str],
+) -> list[prove.Proof]:
+    status = run(("status", "--json"), settings)
+    return [
+        prove.orders_proof(steps, {shop: read_orders(folder.database(shop)) for shop in SHOPS.values()}),
+        prove.same_proof("/metrics counts what the two back ends saw", counted, seen),
+        prove.same_proof("`cutover status --json` says the same", prove.stored(status.output[0]), seen),
+        prove.verified(run(("verify", "--expect", change), settings)),
+    ]

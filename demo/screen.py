@@ -1,0 +1,104 @@
+"""
+What is seen while the demo runs: a picture that redraws in place, or plain lines where there is no terminal.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+from fractions import Fraction
+from time import monotonic
+from typing import Final
+
+import attrs
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from cutover.cli.status_view import bar, status_view
+from cutover.operations.control import Control
+from cutover.operations.status import Status
+from demo.operator import Done, Operator
+from demo.replay import Replay
+
+__all__ = ["Screen", "picture"]
+
+PERIOD: Final = 0.5  # seconds between pictures
+ROWS_OF_THE_REST: Final = 21  # of the picture without its commands
+FEWEST: Final = 1
+MOST: Final = 5  # commands
+
+
+class Screen:
+    """
+    Shows a replay on a console.
+    """
+
+    def __init__(self, console: Console, control: Control, operator: Operator, metrics: str) -> None:
+        self._console = console
+        self._control = control
+        self._operator = operator
+        self._metrics = metrics
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._drawn = 0.0
+        self._printed = 0
+
+    def opened(self) -> AbstractContextManager[object]:
+        """
+        Give the block in which the screen is ours.
+        """
+        if self._live is not None:
+            return self._live
+        self._console.print(f"metrics: {self._metrics}", soft_wrap=True)
+        return nullcontext()
+
+    def show(self, replay: Replay) -> None:
+        """
+        Draw how it stands, where that is due.
+        """
+        if self._live is None:
+            self._print(replay)
+        elif monotonic() - self._drawn >= PERIOD:
+            self._live.update(self.drawn(replay, self._console.width, self._console.height), refresh=True)
+            self._drawn = monotonic()
+
+    def drawn(self, replay: Replay, width: int, height: int) -> RenderableType:
+        """
+        Make the picture of now.
+        """
+        room = max((height - ROWS_OF_THE_REST) // 2, FEWEST)
+        return picture(
+            Group(*_progress(replay, width, self._metrics)),
+            self._control.status(),
+            self._operator.done[-min(room, MOST) :],
+            self._operator.command,
+            width,
+        )
+
+    def _print(self, replay: Replay) -> None:
+        for done in self._operator.done[self._printed :]:
+            share = replay.position / replay.total
+            self._console.print(f"{share:4.0%}  {replay.at}  $ {done.command}", soft_wrap=True)
+            self._console.print(f"      {done.summary}", soft_wrap=True)
+        self._printed = len(self._operator.done)
+
+
+def picture(head: RenderableType, status: Status, done: list[Done], running: str | None, width: int) -> RenderableType:
+    """
+    Put the parts of the picture together.
+    """
+    # The commands below say what the status would say of the last changes.
+    shown = status_view(attrs.evolve(status, last=()), width=width)
+    commands = Text(no_wrap=True, overflow="ellipsis")
+    for one in done:
+        commands.append("$ ", style="dim").append(one.command + "\n", style="bold")
+        commands.append(f"  {one.summary}\n", style="dim")
+    if running is not None:
+        commands.append("$ ", style="dim").append(running, style="bold yellow")
+    return Group(head, Text(), shown, Text(), commands)
+
+
+def _progress(replay: Replay, width: int, metrics: str) -> list[Text]:
+    share = Fraction(replay.position, replay.total)
+    line = Text("Replay    ")
+    line.append(bar(share, share, max(width - 52, 20)))
+    line.append(f"  {float(share):4.0%}", style="bold")
+    line.append(f"  {replay.at[:16]}  {replay.rate:4.0f}/s", style="dim")
+    return [line, Text(f"Metrics   {metrics}", style="dim", no_wrap=True)]

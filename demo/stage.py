@@ -1,0 +1,49 @@
+"""
+The processes of a run, brought up in the order in which they need each other.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import attrs
+
+from demo.children import Child, Children
+from demo.folder import Folder
+
+__all__ = ["SHOPS", "Stage"]
+
+SHOPS: Final[Mapping[str, str]] = {"old": "tiktok", "new": "tokopedia"}
+WORKERS: Final = 3
+
+
+@attrs.frozen
+class Stage:
+    """
+    What is up.
+
+    Attributes:
+        metrics: The URL of the exporter.
+    """
+
+    shops: Sequence[Child]
+    workers: Sequence[Child]
+    metrics: str
+
+    @classmethod
+    def built(cls, children: Children, folder: Folder, events: int | None) -> "Stage":
+        """
+        Start shops and exporter, and the application once the shops listen.
+        """
+        shops = [children.start(shop, "demo.shop", "--database", str(folder.database(shop))) for shop in SHOPS.values()]
+        exporter = children.start("exporter", "demo.exporter")
+        old, new = (shop.hear() for shop in shops)
+        command = ["demo.worker", "--cache", str(folder.cache), "--old", old, "--new", new]
+        if events is not None:
+            command += ["--events", str(events)]
+        workers = [
+            children.start(f"worker-{number}", *command, "--share", str(number), str(WORKERS))
+            for number in range(WORKERS)
+        ]
+        for worker in workers:
+            worker.hear()
+        return cls(shops, workers, f"http://127.0.0.1:{exporter.hear()}/metrics")
