@@ -87,7 +87,14 @@ class StoreError(CutoverError):
 class Unavailable(StoreError):
     """
     The store cannot be reached, or is locked, read-only or full; it may work later.
+
+    Attributes:
+        in_doubt: What was asked for may have been done: the answer was lost. Otherwise nothing was.
     """
+
+    def __init__(self, message: str, *, in_doubt: bool = False) -> None:
+        super().__init__(message)
+        self.in_doubt = in_doubt
 
 
 class Corrupt(StoreError):

@@ -79,7 +79,7 @@ class CheckIn:
     Attributes:
         instance: 128 random bits as hex, drawn anew after a fork.
         sequence: 1, 2, 3 ... for one instance.
-        at: When it was made, by the instance's clock; aware, UTC.
+        at: When it was made, by the instance's clock; in a store, when that took it, by its own. Aware, UTC.
         library: The version of this library.
         majors: The schema majors that the instance reads.
         head: What it runs; None if it runs nothing yet.

@@ -143,12 +143,14 @@ def _look_up(store: Store, change: Change, error: Unavailable) -> None:
             time.sleep(random.uniform(0.5, 1) * 0.1 * 2**attempt)  # noqa: S311 - jitter, no secret
             continue
         if not later:
+            if error.in_doubt:  # it may be under way still
+                break
             raise error
         found = Change.decode(later[0])
         if found.hash != change.hash:
             raise Conflict("another change took the version; nothing was written") from error
         return
-    if change.version == 1:
+    if change.version == 1 and not error.in_doubt:
         # A place that is not there yet cannot be looked into either, and a first apply can safely be repeated.
         raise error
     raise OutcomeUnknown(

@@ -80,7 +80,7 @@ class Control:
         actor: str,
         migration: str | None = None,
         owns_store: bool = False,
-        now: Callable[[], datetime] = utc_now,
+        now: Callable[[], datetime] | None = None,
     ) -> None:
         self.store = store
         self.actor = actor
@@ -88,7 +88,7 @@ class Control:
         self._asked = migration
         self._resolved = migration
         self._owns_store = owns_store
-        self._now = now
+        self._now = now or (store.now if isinstance(store, Store) else utc_now)
         self._known: Basis | None = None
         self._trail = Trail()
 

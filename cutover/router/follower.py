@@ -13,7 +13,7 @@ from cutover.errors import Corrupt, StoreError
 from cutover.router.cache import CachedCopy
 from cutover.router.holding import Holding
 from cutover.router.log import log
-from cutover.router.reporting import Reporter, utc_now
+from cutover.router.reporting import Reporter
 from cutover.router.telemetry import Telemetry
 from cutover.stores.base import Reading, Source, Store
 
@@ -199,13 +199,13 @@ class Follower:
         except StoreError as error:  # a store that is read-only for this process still tells the dials
             self._complain("cutover.check_in_failed", store=self.source.url, error=str(error))
         if self._fleet_gauges is not None and self._holding.snapshot is not None:
-            self._fleet_gauges.show(self._holding.snapshot, self.source.fleet(name), now=utc_now())
+            self._fleet_gauges.show(self._holding.snapshot, self.source.fleet(name), now=self.source.now())
 
     def _report(self, store: Store, name: str, *, closing: bool) -> None:
         report = self._reporter.check_in(
             self._head(), regressed=self.regressed, break_glass=self._holding.break_glass, closing=closing
         )
-        store.check_in(name, report, now=report.at)
+        store.check_in(name, report, now=store.now())
         self._reporter.acknowledge(report)
 
     def _regress(self, regressed: bool, theirs: Head) -> None:

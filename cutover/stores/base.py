@@ -108,6 +108,12 @@ class Store(Source, Protocol):
         """
         ...
 
+    def now(self) -> datetime:
+        """
+        Read the store's own clock: what check-ins are dated and judged by, because those of processes may be off.
+        """
+        ...
+
     def append(
         self,
         migration: str,

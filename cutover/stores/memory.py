@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -117,11 +117,17 @@ class MemoryStore:
             ledger = self._place.ledgers.get(migration)
         return () if ledger is None else ledger.changes[max(after, 0) :]
 
+    def now(self) -> datetime:
+        """
+        Read the store's own clock, which is this machine's.
+        """
+        return datetime.now(UTC)
+
     def check_in(self, migration: str, report: CheckIn, *, now: datetime) -> None:
         """
         Take a report of a router process, as `Store.check_in` says.
         """
-        report = CheckIn.decode(report.encode())  # a copy: the caller's totals may change later
+        report = attrs.evolve(CheckIn.decode(report.encode()), at=now)  # a copy: the caller's totals may change later
         with self._entered():
             self._place.fleets.setdefault(migration, _FleetBook()).take(report, now)
 

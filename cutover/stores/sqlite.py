@@ -7,7 +7,7 @@ The journal is SQLite's rollback journal, deleted and synced at each commit: doc
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -129,6 +129,12 @@ class SqliteStore:
             rows = connection.execute(QUERIES["history"], {"migration": migration, "after": after})
             return tuple(text for (text,) in rows)
 
+    def now(self) -> datetime:
+        """
+        Read the store's own clock, which is this machine's.
+        """
+        return datetime.now(UTC)
+
     def check_in(self, migration: str, report: CheckIn, *, now: datetime) -> None:
         """
         Take a report of a router process, as `Store.check_in` says.
@@ -204,7 +210,7 @@ def _write_change(connection: sqlite3.Connection, values: Mapping[str, Any]) -> 
 
 def _take_report(connection: sqlite3.Connection, migration: str, report: CheckIn, now: datetime) -> None:
     of = {"migration": migration, "instance": report.instance, "sequence": report.sequence}
-    row = {"report": attrs.evolve(report, minutes={}).encode(), "closing": report.closing}
+    row = {"report": attrs.evolve(report, at=now, minutes={}).encode(), "closing": report.closing}
     connection.execute(QUERIES["put_instance"], {**of, **row, "received": int(now.timestamp())})
     (folded,) = connection.execute(QUERIES["folded"], of).fetchone()
     oldest = max(oldest_open(now), folded + 1)

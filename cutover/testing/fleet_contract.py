@@ -59,6 +59,16 @@ class FleetContract:
         expected = Fleet(instances=(attrs.evolve(given, minutes={}),), minutes={MINUTE: {counted(): 5}})
         assert expected == store.fleet(MIGRATION)
 
+    def test_dated_by_the_store(self, store: Store) -> None:
+        """
+        A report is dated by the store's clock: that of the process may be an hour off.
+        """
+        write(store)
+        store.check_in(MIGRATION, report(at=NOW - timedelta(hours=1)), now=NOW)
+
+        assert [instance.at for instance in store.fleet(MIGRATION).instances] == [NOW]
+        assert store.now().utcoffset() == timedelta(0)
+
     def test_highest_sequence_holds(self, store: Store) -> None:
         """
         Of one instance, the report with the highest sequence holds, in whatever order they come.
@@ -226,7 +236,7 @@ class _Model:
     def take(self, sent: CheckIn, now: Any) -> None:
         self.now = now
         if sent.instance not in self.reports or sent.sequence > self.reports[sent.instance].sequence:
-            self.reports[sent.instance] = sent
+            self.reports[sent.instance] = attrs.evolve(sent, at=now)
         for minute, totals in sent.minutes.items():
             held, _ = self.kept.get((sent.instance, minute), (0, {}))
             if not self.is_old(minute) and sent.sequence > held:
