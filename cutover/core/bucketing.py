@@ -9,7 +9,7 @@ Test vectors: `docs/reference/bucketing.md`.
 """
 
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 from mmh3 import mmh3_32_uintdigest
 
@@ -38,7 +38,7 @@ def well_formed(text: str) -> bytes:
         return str.encode(text, "utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
-def key_bytes(key: object) -> bytes | None:
+def key_bytes(key: Any) -> bytes | None:
     """
     Turn a key of any type into the bytes that are hashed.
 
@@ -49,9 +49,10 @@ def key_bytes(key: object) -> bytes | None:
     if key is None:
         return None
     try:
-        if isinstance(key, bytes):  # a lazy proxy's `__class__` may raise, too
-            return key or None
-        return well_formed(key if isinstance(key, str) else str(key)) or None
+        # Not `isinstance`: a lazy proxy of text says that it is text, and only its `str` is.
+        if issubclass(type(key), bytes):
+            return bytes.__getitem__(key, slice(None)) or None  # a subclass is what it holds, whatever its methods say
+        return well_formed(key if issubclass(type(key), str) else str(key)) or None
     except Exception:  # noqa: BLE001 - a stranger's methods may raise anything
         return None
 

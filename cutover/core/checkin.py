@@ -22,6 +22,7 @@ from cutover.errors import Corrupt
 __all__ = [
     "FOLD_AFTER",
     "LEASE",
+    "TOO_LATE",
     "CheckIn",
     "Counted",
     "Fleet",
@@ -32,7 +33,8 @@ __all__ = [
     "minute_of",
 ]
 
-FOLD_AFTER: Final = timedelta(minutes=15)  # then minutes are folded into hours, and later ones refused
+FOLD_AFTER: Final = timedelta(minutes=15)  # then minutes are folded into hours
+TOO_LATE: Final = timedelta(days=1)  # so old counts are refused: what would tell a repetition may be forgotten
 LEASE: Final = timedelta(seconds=15)  # an instance that is silent for longer is lost
 
 

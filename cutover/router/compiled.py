@@ -96,10 +96,10 @@ class FlowPlan:
         """
         Decide; give the cell that counts and answers the request, and the key's hash, if it was needed.
         """
-        try:
-            dial = self.dials[cohort]
-        except Exception:  # noqa: BLE001 - not a cohort of this migration, or nothing that could be one
-            dial = self.dials[None]
+        if cohort is not None and type(cohort) is not str:
+            # A stranger's `__hash__` and `__eq__` may raise, or say that it is a cohort.
+            cohort = str.__str__(cohort) if issubclass(type(cohort), str) else None
+        dial = self.dials.get(cohort) or self.dials[None]
         try:
             hash_ = hash_of((self.salt + key).encode()) if type(key) is str and key else self.hash(key)  # type: ignore[operator]
         except Exception:  # noqa: BLE001 - no salt, or lone surrogates

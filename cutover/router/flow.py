@@ -3,7 +3,8 @@ The handle of one flow: what application code calls for each request.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Final, Protocol
 
 from mmh3 import mmh3_32_uintdigest as hash_of
 
@@ -43,6 +44,10 @@ class _Never:
 
 
 NEVER = _Never()
+encode = str.encode
+NAME_OF_TYPE: Final = type.__dict__["__name__"].__get__
+# A named tuple's own constructor takes twice as long.
+new_decision: Callable[..., Decision] = partial(tuple.__new__, Decision)
 
 
 class Flow:
@@ -83,7 +88,7 @@ class Flow:
         """
         plan = self._plan
         cell, hash_ = self._find(plan, key, cohort, home)
-        next(self.cells.synthetic[cell.backend].ticks if synthetic else cell.ticks)
+        next(cell.ticks if synthetic is False else self._ticks(cell, synthetic))
         return _decision(self.name, plan, key, cell, hash_)
 
     def peek(self, key: object, cohort: str | None = None, home: object = UNSET) -> Decision:
@@ -125,14 +130,16 @@ class Flow:
         """
         Do what `route` does, on the general path.
         """
-        cell = self._find(self._plan, key, cohort, home)[0]
-        return next(self.cells.synthetic[cell.backend].ticks if synthetic else cell.ticks)
+        return next(self._ticks(self._find(self._plan, key, cohort, home)[0], synthetic))
+
+    def _ticks(self, cell: Cell, synthetic: object) -> Ticks:
+        return self.cells.synthetic[cell.backend].ticks if _truth(synthetic) else cell.ticks
 
     def _find(self, plan: FlowPlan, key: object, cohort: object, home: object) -> tuple[Cell, int | None]:
         if home is not UNSET:
             cell = plan.at_home(home)
             if cell is plan.lost:
-                self._notices.note("cutover.home_unknown", flow=self.name, kind=type(home).__name__)
+                self._notices.note("cutover.home_unknown", flow=self.name, kind=_kind(home))
             return cell, None
         if cohort is None and self._cohort_of is not None:
             cohort = self._asked(self._cohort_of, key)
@@ -142,14 +149,27 @@ class Flow:
         try:
             return cohort_of(key)
         except Exception as error:  # noqa: BLE001 - the application's function may raise anything
-            self._notices.note("cutover.cohort_of_failed", flow=self.name, error=type(error).__name__)
+            self._notices.note("cutover.cohort_of_failed", flow=self.name, error=_kind(error))
             return None
 
 
 def _decision(flow: str, plan: FlowPlan, key: object, cell: Cell, hash_: int | None) -> Decision:
     if hash_ is None:
         hash_ = plan.hash(key)
-    return Decision(flow, cell.backend, cell.detail, plan.version, None if hash_ is None else hash_ * PARTS >> 32)
+    position = None if hash_ is None else hash_ * PARTS >> 32
+    return new_decision((flow, cell.backend, cell.detail, plan.version, position))
+
+
+def _kind(stranger: object) -> str:
+    name: str = NAME_OF_TYPE(type(stranger))  # a metaclass may have another idea of a name, which raises
+    return name
+
+
+def _truth(stranger: object) -> bool:
+    try:
+        return bool(stranger)
+    except Exception:  # noqa: BLE001 - nothing says that it is a load test
+        return False
 
 
 def _unobserved(backend: Backend, seconds: float) -> None:
@@ -172,7 +192,7 @@ def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:  # noqa
     """
     plain: object = NEVER
     usual: object = NEVER
-    salt, threshold = "", 0
+    salt, prefix, threshold = "", b"", 0
     new: Ticks = iter(())
     old: Ticks = iter(())
     dials: Dials = {}
@@ -181,32 +201,34 @@ def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:  # noqa
     def route(key: Any, cohort: str | None = None, home: object = UNSET, synthetic: bool = False) -> Backend:
         try:
             if cohort is None and home is plain and key and not synthetic:
-                return next(new if hash_of((salt + key).encode()) < threshold else old)
+                return next(new if hash_of(prefix + encode(key)) < threshold else old)
         except Exception:  # noqa: BLE001, S110 - not text, or not UTF-8: the next path knows what to do
             pass
         return less_plain(key, cohort, home, synthetic)
 
     def less_plain(key: Any, cohort: str | None, home: object, synthetic: bool) -> Backend:
-        if type(key) is int:
-            key = str(key)  # the keys that are not text are most often numbers
         try:
-            if home is usual and type(key) is str and key and not synthetic:
+            # The keys that are not text are most often numbers.
+            text = key if type(key) is str else str(key) if type(key) is int else ""
+            if text and home is usual and not synthetic:
                 if cohort is None and cohort_of is not None:
                     cohort = cohort_of(key)
-                dial = dials[cohort]
-                hash_ = hash_of((salt + key).encode())
-                if not overridden[hash_ >> SLOT_BITS]:
-                    return next(dial.new.ticks if hash_ < dial.threshold else dial.old.ticks)
+                if cohort is None or type(cohort) is str:
+                    dial = dials[cohort]
+                    hash_ = hash_of((salt + text).encode())
+                    if not overridden[hash_ >> SLOT_BITS]:
+                        return next(dial.new.ticks if hash_ < dial.threshold else dial.old.ticks)
         except Exception:  # noqa: BLE001, S110 - such a key, cohort or `cohort_of` is for the general path
             pass
         return flow.count(key, cohort, home, synthetic)
 
     def use(given: Circumstances) -> None:
-        nonlocal plain, usual, salt, threshold, new, old, dials, overridden
+        nonlocal plain, usual, salt, prefix, threshold, new, old, dials, overridden
         plan = compile_flow(flow.name, given, flow.cells)
         plain = usual = NEVER
         flow.adopt_plan(plan)
         salt, dials, overridden = plan.salt or "", plan.dials, plan.overridden
+        prefix = salt.encode()
         dial = dials[None]
         new, old, threshold = dial.new.ticks, dial.old.ticks, dial.threshold
         usual = UNSET

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from cutover.core.checkin import FOLD_AFTER, CheckIn, Counted, minute_of
+from cutover.core.checkin import TOO_LATE, CheckIn, Counted, minute_of
 from cutover.core.snapshot import MAJOR, Head
 from cutover.router.counting import Cell
 from cutover.version import VERSION
@@ -112,7 +112,7 @@ class Reporter:
                 cell.reported += gained
                 totals[cell.counted] = totals.get(cell.counted, 0) + gained
                 self._since_version[cell.counted] = self._since_version.get(cell.counted, 0) + gained
-        self._forget_before(minute - int(FOLD_AFTER.total_seconds() // 60))
+        self._forget_before(minute - int(TOO_LATE.total_seconds() // 60))
 
     def _forget_before(self, minute: int) -> None:
         for old in [m for m in self._minutes if m < minute]:

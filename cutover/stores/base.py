@@ -156,10 +156,11 @@ class Store(Source, Protocol):
         - Of an instance, the report with the highest sequence holds; one that is closing takes the instance away, and
           one that it overtook does not bring it back.
         - Of an instance and minute, the totals with the highest sequence hold: sending twice does no harm.
-        - A minute that began more than `FOLD_AFTER` before *now* is refused, as it may be folded already: it is left
-          out, and the rest of the report is taken. Nothing is raised, or the instance would send it for ever.
-        - Minutes that old are folded into hours; what is folded outlives the instance, and is not counted again where
-          the clock is put back.
+        - Minutes that began more than `FOLD_AFTER` before *now* are folded into hours; what is folded outlives the
+          instance.
+        - A minute that comes later is folded at once, unless one as late of the same instance is folded already: it
+          may hold the same counts, and is left out. So is one that began `TOO_LATE` before *now*. The rest of the
+          report is taken.
         """
         ...
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import attrs
 
-from cutover.core.checkin import CheckIn, Fleet, Totals, add
+from cutover.core.checkin import TOO_LATE, CheckIn, Fleet, Totals, add
 from cutover.core.snapshot import Head
 from cutover.errors import Unavailable
 from cutover.forks import PerProcess
 from cutover.stores.base import Durability, Reading
-from cutover.stores.writing import REMEMBER_CLOSED, check_append, check_expected, hour_of, oldest_open
+from cutover.stores.writing import check_append, check_expected, hour_of, oldest_open, oldest_taken
 
 __all__ = ["MemoryStore"]
 
@@ -197,7 +197,7 @@ class _FleetBook:
         if report.sequence > known.report.sequence:
             known.report, known.received = report, now
         for minute, totals in report.minutes.items():
-            if minute >= oldest_open(now) and minute > known.folded:
+            if minute >= oldest_taken(now) and minute > known.folded:
                 self._take_minute((report.instance, minute), report.sequence, totals)
         self._fold(oldest_open(now))
         self._forget_closed(now)
@@ -217,7 +217,7 @@ class _FleetBook:
     def _forget_closed(self, now: datetime) -> None:
         counting = {instance for instance, _ in self.minutes}
         for name, known in list(self.instances.items()):
-            overdue = known.report.closing and now - known.received > REMEMBER_CLOSED
+            overdue = known.report.closing and now - known.received > TOO_LATE
             if overdue and name not in counting:
                 del self.instances[name]
 

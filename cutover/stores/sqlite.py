@@ -13,19 +13,19 @@ from typing import Any
 import attrs
 
 from cutover.core.canonical import decode, encode
-from cutover.core.checkin import CheckIn, Fleet, Totals, add, read_totals, totals_document
+from cutover.core.checkin import TOO_LATE, CheckIn, Fleet, Totals, add, read_totals, totals_document
 from cutover.core.snapshot import Head
 from cutover.errors import Corrupt, StoreError
 from cutover.stores.base import Durability, Reading
 from cutover.stores.sqlite_file import QUERIES, SqliteFile
 from cutover.stores.waiting import wait_for_change
 from cutover.stores.writing import (
-    REMEMBER_CLOSED,
     add_documents,
     check_append,
     check_expected,
     hour_of,
     oldest_open,
+    oldest_taken,
 )
 
 __all__ = ["SqliteStore"]
@@ -142,7 +142,7 @@ class SqliteStore:
         with self._file.writing() as connection:
             _take_report(connection, migration, report, now)
             _fold(connection, migration, oldest_open(now))
-            before = int((now - REMEMBER_CLOSED).timestamp())
+            before = int((now - TOO_LATE).timestamp())
             connection.execute(QUERIES["forget_closed"], {"migration": migration, "before": before})
 
     def fleet(self, migration: str) -> Fleet:
@@ -213,7 +213,7 @@ def _take_report(connection: sqlite3.Connection, migration: str, report: CheckIn
     row = {"report": attrs.evolve(report, at=now, minutes={}).encode(), "closing": report.closing}
     connection.execute(QUERIES["put_instance"], {**of, **row, "received": int(now.timestamp())})
     (folded,) = connection.execute(QUERIES["folded"], of).fetchone()
-    oldest = max(oldest_open(now), folded + 1)
+    oldest = max(oldest_taken(now), folded + 1)
     connection.executemany(
         QUERIES["put_minute"],
         [

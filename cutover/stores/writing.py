@@ -4,16 +4,15 @@ What every store checks before it writes, so that all of them say the same.
 
 import math
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
-from cutover.core.checkin import FOLD_AFTER
+from cutover.core.checkin import FOLD_AFTER, TOO_LATE
 from cutover.core.snapshot import Head
 from cutover.errors import Conflict
 
-__all__ = ["REMEMBER_CLOSED", "add_documents", "check_append", "check_expected", "hour_of", "oldest_open"]
+__all__ = ["add_documents", "check_append", "check_expected", "hour_of", "oldest_open", "oldest_taken"]
 
-REMEMBER_CLOSED: Final = timedelta(days=1)  # a late report must not bring a closed instance back
 MINUTES_PER_HOUR: Final = 60
 SECONDS_PER_MINUTE: Final = 60
 
@@ -51,9 +50,20 @@ def check_expected(migration: str, expect: Head | None, actual: Head | None) -> 
 
 def oldest_open(now: datetime) -> int:
     """
-    Number the oldest UTC minute that still takes counts: one that began at most `FOLD_AFTER` before *now*.
+    Number the oldest UTC minute that is not folded: one that began at most `FOLD_AFTER` before *now*.
     """
-    return math.ceil((now - FOLD_AFTER).timestamp() / SECONDS_PER_MINUTE)
+    return _first_from(now - FOLD_AFTER)
+
+
+def oldest_taken(now: datetime) -> int:
+    """
+    Number the oldest UTC minute that a report may bring: one that began at most `TOO_LATE` before *now*.
+    """
+    return _first_from(now - TOO_LATE)
+
+
+def _first_from(instant: datetime) -> int:
+    return math.ceil(instant.timestamp() / SECONDS_PER_MINUTE)
 
 
 def hour_of(minute: int) -> int:

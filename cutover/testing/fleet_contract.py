@@ -11,7 +11,7 @@ import attrs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cutover.core.checkin import FOLD_AFTER, CheckIn, Fleet, Totals, add, minute_of
+from cutover.core.checkin import FOLD_AFTER, TOO_LATE, CheckIn, Fleet, Totals, add, minute_of
 from cutover.core.snapshot import Head
 from cutover.stores.base import Store
 from cutover.testing.store_helpers import MIGRATION, NOW, counted, report, write
@@ -130,22 +130,44 @@ class FleetContract:
         assert [i.instance for i in fleet.instances] == ["other"]
         assert {MINUTE // 60: {counted(): 6}} == fleet.hours
 
-    def test_refused_minutes(self, store: Store) -> None:
+    def test_late_minutes_are_folded(self, store: Store) -> None:
         """
-        A minute is taken until `FOLD_AFTER` after its beginning, and refused from then on; the rest of the report is
-        taken.
+        A minute that comes late, because the store was away, goes into its hour.
+        """
+        write(store)
+        late = report(minutes={MINUTE: {counted(): 2}, MINUTE + 1: {counted(): 5}})
+        store.check_in(MIGRATION, late, now=NOW + timedelta(hours=3))
+
+        fleet = store.fleet(MIGRATION)
+        assert ({}, {MINUTE // 60: {counted(): 7}}) == (fleet.minutes, fleet.hours)
+
+    def test_minutes_that_are_folded_already(self, store: Store) -> None:
+        """
+        A minute is taken until it is folded, and left out from then on; the rest of the report is taken.
         """
         write(store)
         limit = NOW.replace(second=0) + FOLD_AFTER
         store.check_in(MIGRATION, report(sequence=1, minutes={MINUTE: {counted(): 1}}), now=limit)
         assert {MINUTE: {counted(): 1}} == store.fleet(MIGRATION).minutes
 
+        store.check_in(MIGRATION, report("b"), now=limit + timedelta(microseconds=1))
         late = report(sequence=2, minutes={MINUTE: {counted(): 2}, MINUTE + 1: {counted(): 5}})
         store.check_in(MIGRATION, late, now=limit + timedelta(microseconds=1))
 
         fleet = store.fleet(MIGRATION)
         assert ({MINUTE + 1: {counted(): 5}}, {MINUTE // 60: {counted(): 1}}) == (fleet.minutes, fleet.hours)
-        assert [i.sequence for i in fleet.instances] == [2]
+        assert [(i.instance, i.sequence) for i in fleet.instances] == [("a", 2), ("b", 1)]
+
+    def test_minutes_that_are_too_late(self, store: Store) -> None:
+        """
+        A minute of more than a day ago is left out: the store may have forgotten that it had it.
+        """
+        write(store)
+        limit = NOW.replace(second=0) + TOO_LATE
+        minutes = {MINUTE: {counted(): 1}, MINUTE - 1: {counted(): 2}}
+        store.check_in(MIGRATION, report(minutes=minutes), now=limit)
+
+        assert {counted(): 1} == store.fleet(MIGRATION).totals()
 
     def test_folding(self, store: Store) -> None:
         """
@@ -231,6 +253,7 @@ class _Model:
         self.sent: dict[tuple[str, int], CheckIn] = {}
         self.reports: dict[str, CheckIn] = {}
         self.kept: dict[tuple[str, int], tuple[int, Totals]] = {}
+        self.folded: dict[str, int] = {}
         self.now = NOW
 
     def take(self, sent: CheckIn, now: Any) -> None:
@@ -239,11 +262,18 @@ class _Model:
             self.reports[sent.instance] = attrs.evolve(sent, at=now)
         for minute, totals in sent.minutes.items():
             held, _ = self.kept.get((sent.instance, minute), (0, {}))
-            if not self.is_old(minute) and sent.sequence > held:
+            if (
+                minute > self.folded.get(sent.instance, -1)
+                and sent.sequence > held
+                and not self.is_old(minute, TOO_LATE)
+            ):
                 self.kept[sent.instance, minute] = (sent.sequence, totals)
+        for instance, minute in self.kept:
+            if self.is_old(minute):
+                self.folded[instance] = max(minute, self.folded.get(instance, -1))
 
-    def is_old(self, minute: int) -> bool:
-        return self.now.timestamp() - minute * 60 > FOLD_AFTER.total_seconds()
+    def is_old(self, minute: int, limit: timedelta = FOLD_AFTER) -> bool:
+        return self.now.timestamp() - minute * 60 > limit.total_seconds()
 
     def fleet(self) -> Fleet:
         live = sorted((i for i in self.reports.values() if not i.closing), key=lambda i: i.instance)
