@@ -44,7 +44,6 @@ class _Never:
 
 
 NEVER = _Never()
-encode = str.encode
 NAME_OF_TYPE: Final = type.__dict__["__name__"].__get__
 # A named tuple's own constructor takes twice as long.
 new_decision: Callable[..., Decision] = partial(tuple.__new__, Decision)
@@ -192,7 +191,7 @@ def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:  # noqa
     """
     plain: object = NEVER
     usual: object = NEVER
-    salt, prefix, threshold = "", b"", 0
+    salt, threshold = "", 0
     new: Ticks = iter(())
     old: Ticks = iter(())
     dials: Dials = {}
@@ -201,7 +200,7 @@ def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:  # noqa
     def route(key: Any, cohort: str | None = None, home: object = UNSET, synthetic: bool = False) -> Backend:
         try:
             if cohort is None and home is plain and key and not synthetic:
-                return next(new if hash_of(prefix + encode(key)) < threshold else old)
+                return next(new if hash_of((salt + key).encode()) < threshold else old)
         except Exception:  # noqa: BLE001, S110 - not text, or not UTF-8: the next path knows what to do
             pass
         return less_plain(key, cohort, home, synthetic)
@@ -223,12 +222,11 @@ def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:  # noqa
         return flow.count(key, cohort, home, synthetic)
 
     def use(given: Circumstances) -> None:
-        nonlocal plain, usual, salt, prefix, threshold, new, old, dials, overridden
+        nonlocal plain, usual, salt, threshold, new, old, dials, overridden
         plan = compile_flow(flow.name, given, flow.cells)
         plain = usual = NEVER
         flow.adopt_plan(plan)
         salt, dials, overridden = plan.salt or "", plan.dials, plan.overridden
-        prefix = salt.encode()
         dial = dials[None]
         new, old, threshold = dial.new.ticks, dial.old.ticks, dial.threshold
         usual = UNSET

@@ -256,6 +256,9 @@ class Unmasked:
     def __class__(self) -> type:
         raise RuntimeError("no database")
 
+    def __str__(self) -> str:
+        raise RuntimeError("no database")
+
 
 class Liar(str):
     """
