@@ -12,16 +12,21 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from pages import ROOT, blocks_of
+from pages import ROOT, blocks_of, file_in
 
-PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/tutorial/*.md")), *sorted(ROOT.glob("docs/how-to/*.md"))]
+TUTORIAL = ROOT / "docs/tutorial/first-migration.md"
+HOW_TOS = ROOT / "docs/how-to"
+PAGES = [ROOT / "README.md", TUTORIAL, *sorted(HOW_TOS.glob("*.md"))]
 SHOWN = {"sh", "text", "toml", "yaml", "ini", "promql", "json"}  # to read, or for systems that no test has
 RUN = {"python", "console"}
 SAME = doctest.OutputChecker()
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+LOOKING = re.compile(r"cutover (status|instances|metrics|explain)\b")
+PATIENCE = 20.0  # seconds until what a process tells the store every few seconds must be seen
 END = "-- end of the command --"
 
 
@@ -39,7 +44,7 @@ class Reader:
             "PATH": f"{scripts}{os.pathsep}{kept['PATH']}",
             "HOME": str(folder / "home"),
             "PORT": str(free_port()),
-            "COLUMNS": "100",
+            "COLUMNS": "120",
             "PYTHONUTF8": "1",
         }
         self.shell = self._start("bash", "--norc", stderr=subprocess.STDOUT)
@@ -79,6 +84,14 @@ class Reader:
             return "".join(self._command(command, expected) for command, expected in commands_of(block.body))
         return ""
 
+    def set_up_shop(self):
+        """
+        Do what every how-to takes for granted: the shop of the tutorial is in the store, and nothing has moved.
+        """
+        (self.folder / "cutover.toml").write_text(file_in(TUTORIAL, "cutover.toml"))
+        wrong = self._command("export CUTOVER_STORE=sqlite:///cutover.db; cutover apply cutover.toml", "...")
+        assert not wrong
+
     def _execute(self, block):
         request = json.dumps({"source": block.body, "name": f"line {block.line}"})
         self.python.stdin.write(request + "\n")
@@ -86,19 +99,31 @@ class Reader:
         return json.loads(self.python.stdout.readline())
 
     def _command(self, command, expected):
+        """
+        Run a command and compare; one that only looks is run again while what it shows has yet to happen.
+        """
         if command.endswith("&"):
             self._say(f"{command}\n")
             return ""
+        until = time.monotonic() + PATIENCE
+        while True:
+            code, output = self._output(command)
+            if code == "0" and SAME.check_output(expected, output, OPTIONS):
+                return ""
+            if code is None or not LOOKING.match(command) or time.monotonic() > until:
+                return f"$ {command}\nexit code {code}; expected:\n{expected}\ngot:\n{output}"
+
+    def _output(self, command):
+        """
+        Run a command; give its exit code, which is None where it ended the shell, and what it printed.
+        """
         self._say(f"{{ {command}\n}} </dev/null\necho '{END}' $?\n")
         output = ""
-        while not (line := self.shell.stdout.readline()).startswith(END):
+        for line in self.shell.stdout:
+            if line.startswith(END):
+                return line.removeprefix(END).strip(), output
             output += line
-            if not line:
-                return f"$ {command}\nended the shell after:\n{output}"
-        code = int(line.removeprefix(END))
-        if code == 0 and SAME.check_output(expected, output, OPTIONS):
-            return ""
-        return f"$ {command}\nexit code {code}; expected:\n{expected}\ngot:\n{output}"
+        return None, output
 
     def _say(self, text):
         self.shell.stdin.write(text)
@@ -141,6 +166,8 @@ def test_page(page, reader):
     Whoever follows the page gets what it shows.
     """
     blocks = blocks_of(page)
+    if page.parent == HOW_TOS:
+        reader.set_up_shop()
 
     assert {block.language for block in blocks} <= RUN | SHOWN
     for block in blocks:
@@ -152,7 +179,7 @@ def test_page(page, reader):
     ("block", "complaint"),
     [
         ("```console\n$ echo one\ntwo\n```\n", "expected:\ntwo"),
-        ("```console\n$ exit 3\n```\n", "ended the shell"),
+        ("```console\n$ exit 3\n```\n", "exit code None"),
         ("```console\n$ false\n```\n", "exit code 1"),
         ("```python\n>>> 1 + 1\n3\n```\n", "Got:\n    2"),
         ("```python\nraise ValueError('no')\n```\n", "ValueError: no"),
