@@ -5,7 +5,6 @@ One file for each store and migration: a line of JSON with a checksum and the ov
 document. It is written whole beside its place and moved there, at mode 0600.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -17,12 +16,12 @@ import attrs
 
 from cutover.core.snapshot import Snapshot
 from cutover.errors import Corrupt
+from cutover.router.files import OWNER_ONLY, write_whole
 from cutover.router.log import log
 
-__all__ = ["Cached", "CachedCopy", "default_folder"]
+__all__ = ["Cached", "CachedCopy", "default_folder", "place_of"]
 
 FORMAT: Final = 1
-OWNER_ONLY: Final = 0o700
 PLACE: Final = "cutover"
 
 
@@ -47,8 +46,7 @@ class CachedCopy:
     """
 
     def __init__(self, folder: Path, store: str, migration: str | None) -> None:
-        name = hashlib.sha256(f"{store}\0{migration or ''}".encode()).hexdigest()[:32]
-        self.path = folder / f"{name}.snapshot"
+        self.path = folder / f"{place_of(store, migration)}.snapshot"
 
     def read(self) -> Cached | None:
         """
@@ -75,10 +73,16 @@ class CachedCopy:
             held = self.read()
             if held is not None and held.snapshot.head.order > snapshot.head.order:
                 return
-            self.path.parent.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
-            _replace(self.path, _encode(snapshot, secret))
+            write_whole(self.path, _encode(snapshot, secret))
         except OSError as error:
             log.warning("cutover.cache_not_written", path=str(self.path), error=str(error))
+
+
+def place_of(store: str, migration: str | None) -> str:
+    """
+    Give the part of a file's name that tells this store and migration from others.
+    """
+    return hashlib.sha256(f"{store}\0{migration or ''}".encode()).hexdigest()[:32]
 
 
 def default_folder() -> Path | None:
@@ -119,17 +123,3 @@ def _decode(content: bytes) -> Cached:
 
 def _checksum(hidden: str | None, document: bytes) -> str:
     return hashlib.sha256(f"{hidden}\n".encode() + document).hexdigest()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise

@@ -12,12 +12,13 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from cutover.core.migration import NAME
 from cutover.core.snapshot import Snapshot
 from cutover.errors import ConfigurationError, Corrupt
-from cutover.router.cache import CachedCopy, default_folder
+from cutover.router.cache import CachedCopy, default_folder, place_of
 from cutover.router.flow import CohortOf
 from cutover.router.follower import Follower
 from cutover.router.holding import Holding
 from cutover.router.housekeeping import BreakGlass, Housekeeper
 from cutover.router.instruments import instruments_on
+from cutover.router.leftovers import Leftovers
 from cutover.router.log import log
 from cutover.router.notices import NoticeBoard
 from cutover.router.reporting import Reporter
@@ -92,9 +93,9 @@ def connect(
     holding = Holding(notices, cohort_of)
     telemetry = Telemetry(instruments, holding.cells, settings.migration)
     reporter = Reporter(holding.cells)
-    copy = _copy(settings, source)
+    copy, leftovers = _on_disk(settings, source)
     gauges = _fleet_gauges(registry) if fleet_metrics else None
-    follower = Follower(source, settings.migration, holding, telemetry, reporter, copy, gauges)
+    follower = Follower(source, settings.migration, holding, telemetry, reporter, copy, leftovers, gauges)
     watcher = BreakGlass(settings.break_glass, holding)
     watcher.look()
     _begin(follower, copy, settings.bootstrap)
@@ -135,13 +136,14 @@ def _path(given: StrPath | None, variable: str) -> Path | None:
     return Path(path) if path else None
 
 
-def _copy(settings: Settings, source: Source) -> CachedCopy | None:
+def _on_disk(settings: Settings, source: Source) -> tuple[CachedCopy | None, Leftovers | None]:
     """
-    Give the copy of a store on disk; a store in this process's memory needs none.
+    Give what is kept on disk for a store; one in this process's memory needs nothing.
     """
     if settings.cache is None or source.url.startswith("memory:"):
-        return None
-    return CachedCopy(settings.cache, source.url, settings.migration)
+        return None, None
+    copy = CachedCopy(settings.cache, source.url, settings.migration)
+    return copy, Leftovers(settings.cache, place_of(source.url, settings.migration))
 
 
 def _fleet_gauges(registry: CollectorRegistry | None) -> "FleetGauges":

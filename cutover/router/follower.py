@@ -7,11 +7,13 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from cutover.core.checkin import CheckIn
 from cutover.core.following import Standing, standing
 from cutover.core.snapshot import Head, Snapshot
 from cutover.errors import Corrupt, StoreError
 from cutover.router.cache import CachedCopy
 from cutover.router.holding import Holding
+from cutover.router.leftovers import Leftovers
 from cutover.router.log import log
 from cutover.router.reporting import Reporter
 from cutover.router.telemetry import Telemetry
@@ -51,6 +53,7 @@ class Follower:
         telemetry: Telemetry,
         reporter: Reporter,
         cache: CachedCopy | None,
+        leftovers: Leftovers | None = None,
         fleet_gauges: "FleetGauges | None" = None,
     ) -> None:
         self.source = source
@@ -62,6 +65,8 @@ class Follower:
         self._telemetry = telemetry
         self._reporter = reporter
         self._cache = cache
+        self._leftovers = leftovers
+        self._delivered = False
         self._fleet_gauges = fleet_gauges
         self._failures = 0
         self._older_since: float | None = None
@@ -112,14 +117,26 @@ class Follower:
     def leave(self) -> None:
         """
         Tell the store that this instance ends, with all that it counted, and let go of the store.
+
+        What it counted is left on disk before, for the next process, as the store may not answer in time.
         """
         self._leaving = True
-        if self.migration is not None and self.store_up and isinstance(self.source, Store):
-            try:
-                self._report(self.source, self.migration, closing=True)
-            except StoreError as error:
-                log.warning("cutover.last_check_in_failed", error=str(error))
+        if self.migration is not None and isinstance(self.source, Store):
+            report = self._make_report(closing=True)
+            if self._leftovers is not None and any(report.minutes.values()):
+                self._leftovers.keep(report)
+            if self.store_up:
+                self._send_last(self.source, self.migration, report)
         self.source.close()
+
+    def _send_last(self, store: Store, migration: str, report: CheckIn) -> None:
+        try:
+            self._send(store, migration, report)
+        except StoreError as error:
+            log.warning("cutover.last_check_in_failed", error=str(error))
+            return
+        if self._leftovers is not None:
+            self._leftovers.drop(report)
 
     def take(self, snapshot: Snapshot, secret: bytes | None, origin: str) -> None:
         """
@@ -167,6 +184,8 @@ class Follower:
         verdict = standing(mine, reading.head, reading.ancestor)
         if verdict is Standing.NEWER:
             self._follow(reading)
+        elif verdict is Standing.SAME and reading.secret != self._holding.secret:
+            self._learn_secret(reading.secret)
         if verdict in (Standing.NEWER, Standing.SAME):
             self._older_since = None
             self._regress(False, reading.head)
@@ -190,22 +209,35 @@ class Follower:
         if self._cache is not None:
             self._cache.write(snapshot, reading.secret)
 
+    def _learn_secret(self, secret: bytes | None) -> None:
+        # A snapshot from a bootstrap comes without it, and may be the one that the store has too.
+        snapshot = self._holding.snapshot
+        if secret is not None and snapshot is not None:
+            self._holding.take_snapshot(snapshot, secret)
+            if self._cache is not None:
+                self._cache.write(snapshot, secret)
+
     def _check_in(self, name: str) -> None:
         if self._leaving or monotonic() < self._check_in_at or not isinstance(self.source, Store):
             return
         self._check_in_at = monotonic() + CHECK_IN_EVERY * random.uniform(0.9, 1.0)  # noqa: S311 - jitter
         try:
-            self._report(self.source, name, closing=False)
+            self._send(self.source, name, self._make_report(closing=False))
+            if self._leftovers is not None and not self._delivered:
+                self._leftovers.deliver(self.source, name)
+                self._delivered = True
         except StoreError as error:  # a store that is read-only for this process still tells the dials
             self._complain("cutover.check_in_failed", store=self.source.url, error=str(error))
         if self._fleet_gauges is not None and self._holding.snapshot is not None:
             self._fleet_gauges.show(self._holding.snapshot, self.source.fleet(name), now=self.source.now())
 
-    def _report(self, store: Store, name: str, *, closing: bool) -> None:
-        report = self._reporter.check_in(
+    def _make_report(self, *, closing: bool) -> CheckIn:
+        return self._reporter.check_in(
             self._head(), regressed=self.regressed, break_glass=self._holding.break_glass, closing=closing
         )
-        store.check_in(name, report, now=store.now())
+
+    def _send(self, store: Store, migration: str, report: CheckIn) -> None:
+        store.check_in(migration, report, now=store.now())
         self._reporter.acknowledge(report)
 
     def _regress(self, regressed: bool, theirs: Head) -> None:

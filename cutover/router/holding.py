@@ -38,6 +38,13 @@ class Holding:
         return self._given.snapshot
 
     @property
+    def secret(self) -> bytes | None:
+        """
+        What overrides are looked up with; None where no source gave it.
+        """
+        return self._given.secret
+
+    @property
     def break_glass(self) -> Mapping[str, Backend]:
         """
         The lines of the break-glass file that hold.
