@@ -95,7 +95,10 @@ def connect(
     reporter = Reporter(holding.cells)
     copy, leftovers = _on_disk(settings, source)
     gauges = _fleet_gauges(registry) if fleet_metrics else None
-    follower = Follower(source, settings.migration, holding, telemetry, reporter, copy, leftovers, gauges)
+    borrowed = not isinstance(settings.store, str)
+    follower = Follower(
+        source, settings.migration, holding, telemetry, reporter, copy, leftovers, gauges, borrowed=borrowed
+    )
     watcher = BreakGlass(settings.break_glass, holding)
     watcher.look()
     _begin(follower, copy, settings.bootstrap)

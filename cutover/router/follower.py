@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Follower"]
 
 POLL: Final = 1.0  # seconds; the truth is read at least this often
+BORROWED_POLL: Final = 0.25  # seconds; a source that is not ours to close is not woken when the router ends
 FIRST_RETRY: Final = 0.1  # seconds; doubled with each failure, full jitter
 LAST_RETRY: Final = 2.0
 OLDER_IS_REGRESSED: Final = 10.0  # seconds; a replica may be a moment behind
@@ -37,6 +38,9 @@ class Follower:
     Keeps what a router holds in step with its store.
 
     `step` is one pass and can be called by itself; `run` adds only waiting.
+
+    Args:
+        borrowed: The source belongs to the application, which closes it.
 
     Attributes:
         migration: The name, once it is known.
@@ -55,6 +59,8 @@ class Follower:
         cache: CachedCopy | None,
         leftovers: Leftovers | None = None,
         fleet_gauges: "FleetGauges | None" = None,
+        *,
+        borrowed: bool = False,
     ) -> None:
         self.source = source
         self.migration = migration
@@ -71,7 +77,9 @@ class Follower:
         self._failures = 0
         self._older_since: float | None = None
         self._check_in_at = monotonic()
-        self._complaint = ""
+        self._offered: Head | None = None  # what the source had at the last read
+        self._complaints: set[str] = set()
+        self._borrowed = borrowed
         self._leaving = False  # from then on the store is closed under a pass that may be under way
 
     def run(self, stopping: Callable[[float], bool]) -> None:
@@ -83,13 +91,13 @@ class Follower:
         """
         while not stopping(0):
             self.step()
+            if self.store_up and self.migration is not None:
+                self._wait(self.migration)
+            elif self.store_up:
+                stopping(random.uniform(POLL / 2, POLL))  # noqa: S311 - jitter
             if not self.store_up:
                 ceiling = min(LAST_RETRY, FIRST_RETRY * 2 ** min(self._failures, 10))
                 stopping(random.uniform(0, ceiling))  # noqa: S311 - jitter
-            elif self.migration is None:
-                stopping(random.uniform(POLL / 2, POLL))  # noqa: S311 - jitter
-            else:
-                self._wait(self.migration)
 
     def step(self) -> None:
         """
@@ -121,13 +129,19 @@ class Follower:
         What it counted is left on disk before, for the next process, as the store may not answer in time.
         """
         self._leaving = True
-        if self.migration is not None and isinstance(self.source, Store):
-            report = self._make_report(closing=True)
-            if self._leftovers is not None and any(report.minutes.values()):
-                self._leftovers.keep(report)
-            if self.store_up:
-                self._send_last(self.source, self.migration, report)
-        self.source.close()
+        try:
+            if self.migration is not None and isinstance(self.source, Store):
+                self._report_last(self.source, self.migration)
+        finally:
+            if not self._borrowed:
+                self.source.close()
+
+    def _report_last(self, store: Store, migration: str) -> None:
+        report = self._make_report(closing=True)
+        if self._leftovers is not None and any(report.minutes.values()):
+            self._leftovers.keep(report)
+        if self.store_up:
+            self._send_last(store, migration, report)
 
     def _send_last(self, store: Store, migration: str, report: CheckIn) -> None:
         try:
@@ -145,8 +159,8 @@ class Follower:
         before = self._head()
         self._reporter.version_changed()
         self._holding.take_snapshot(snapshot, secret)
-        self._telemetry.show_snapshot(snapshot)
         self.migration = snapshot.migration
+        self._telemetry.show_snapshot(snapshot)
         log.info(
             "cutover.snapshot_applied",
             migration=snapshot.migration,
@@ -156,12 +170,17 @@ class Follower:
         )
 
     def _wait(self, migration: str) -> None:
-        until_check_in = self._check_in_at - monotonic()
-        timeout = min(random.uniform(POLL / 2, POLL), max(until_check_in, 0))  # noqa: S311 - jitter
+        longest = BORROWED_POLL if self._borrowed else POLL
+        timeout = random.uniform(longest / 2, longest)  # noqa: S311 - jitter
+        if isinstance(self.source, Store):
+            timeout = min(timeout, max(self._check_in_at - monotonic(), 0))
         try:
-            self.source.wait(migration, seen=self._head(), timeout=timeout)
+            # Not for something else than this process runs: one that is regressed would never wait.
+            self.source.wait(migration, seen=self._offered, timeout=timeout)
         except StoreError as error:
             self._failed(error)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the thread
+            self._failed(StoreError(f"unexpected {error!r}"))
 
     def _only_migration(self) -> str | None:
         names = self.source.migrations()
@@ -178,12 +197,13 @@ class Follower:
     def _read(self, name: str) -> None:
         mine = self._head()
         reading = self.source.read(name, seen=mine)
+        self._offered = None if reading is None else reading.head
         if reading is None:
             self._complain("cutover.migration_missing", store=self.source.url, migration=name)
             return
         verdict = standing(mine, reading.head, reading.ancestor)
         if verdict is Standing.NEWER:
-            self._follow(reading)
+            self._follow(name, reading)
         elif verdict is Standing.SAME and reading.secret != self._holding.secret:
             self._learn_secret(reading.secret)
         if verdict in (Standing.NEWER, Standing.SAME):
@@ -197,14 +217,16 @@ class Follower:
             if monotonic() - self._older_since >= OLDER_IS_REGRESSED:
                 self._regress(True, reading.head)
 
-    def _follow(self, reading: Reading) -> None:
+    def _follow(self, name: str, reading: Reading) -> None:
         if reading.document is None:
             raise Corrupt(f"the store is at {reading.head} and gave no snapshot")
         snapshot = Snapshot.decode(reading.document)
         if snapshot.head != reading.head:
             raise Corrupt(f"the store is at {reading.head}, and its snapshot at {snapshot.head}")
+        if snapshot.migration != name:
+            raise Corrupt(f"the store gave {snapshot.migration!r} for the migration {name!r}")
         self.take(snapshot, reading.secret, "store")
-        self._complaint = ""
+        self._complaints.clear()
         self._check_in_at = monotonic() + random.uniform(0, CHECK_IN_SOON)  # noqa: S311 - jitter
         if self._cache is not None:
             self._cache.write(snapshot, reading.secret)
@@ -226,6 +248,7 @@ class Follower:
             if self._leftovers is not None and not self._delivered:
                 self._leftovers.deliver(self.source, name)
                 self._delivered = True
+            self._complaints.discard("cutover.check_in_failed")
         except StoreError as error:  # a store that is read-only for this process still tells the dials
             self._complain("cutover.check_in_failed", store=self.source.url, error=str(error))
         if self._fleet_gauges is not None and self._holding.snapshot is not None:
@@ -249,7 +272,7 @@ class Follower:
 
     def _answered(self) -> None:
         if self._failures:
-            self._complaint = ""
+            self._complaints.clear()
             log.info("cutover.store_answers_again", store=self.source.url, after_failures=self._failures)
         self._failures = 0
         self.store_up = True
@@ -261,8 +284,8 @@ class Follower:
         self._complain(kind, store=self.source.url, error=str(error))
 
     def _complain(self, event: str, **facts: object) -> None:
-        if event != self._complaint and not self._leaving:
-            self._complaint = event
+        if event not in self._complaints and not self._leaving:
+            self._complaints.add(event)
             log.error(event, **facts)
 
     def _head(self) -> Head | None:

@@ -31,7 +31,7 @@ class BreakGlass:
     def __init__(self, path: Path | None, holding: Holding) -> None:
         self._path = path
         self._holding = holding
-        self._seen: object = None
+        self._seen: bytes | str | None = None  # the content, or what was wrong with it
 
     def look(self) -> None:
         """
@@ -40,19 +40,19 @@ class BreakGlass:
         if self._path is None:
             return
         try:
-            status = self._path.stat()
-            seen: object = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)
-            if seen == self._seen:
+            # All of it each time: two edits within one tick of the file system's clock may leave the same size.
+            content = self._path.read_bytes()
+            if content == self._seen:
                 return
-            lines = parse_break_glass(self._path.read_bytes(), str(self._path))
+            lines = parse_break_glass(content, str(self._path))
         except FileNotFoundError:
-            seen, lines = None, {}
+            content, lines = None, {}
         except (OSError, ConfigurationError) as error:
             if str(error) != self._seen:
                 log.error("cutover.break_glass_wrong", path=str(self._path), error=str(error))
             self._seen = str(error)
             return
-        self._seen = seen
+        self._seen = content
         if lines != self._holding.break_glass:
             self._holding.take_break_glass(lines)
             log.warning("cutover.break_glass", path=str(self._path), lines={f: side.value for f, side in lines.items()})
@@ -86,9 +86,9 @@ class Housekeeper:
             stopping: Waits so many seconds, and tells whether to stop.
         """
         while not stopping(TICK):
-            self.tick()
-        self.flush()
-        self._follower.leave()
+            _guarded(self.tick)
+        _guarded(self.flush)
+        _guarded(self._follower.leave)
 
     def tick(self) -> None:
         """
@@ -109,3 +109,10 @@ class Housekeeper:
         answers = monotonic() - self._follower.stepped < SILENT_STORE
         self._telemetry.show_health(store_up=self._follower.store_up and answers, regressed=self._follower.regressed)
         self._notices.log()
+
+
+def _guarded(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the thread
+        log.error("cutover.housekeeping_failed", error=repr(error))

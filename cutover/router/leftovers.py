@@ -43,7 +43,7 @@ class Leftovers:
         """
         Take a report away again, once it is delivered.
         """
-        self._path(report.instance).unlink(missing_ok=True)
+        _remove(self._path(report.instance))
 
     def deliver(self, store: Store, migration: str) -> None:
         """
@@ -61,7 +61,14 @@ class Leftovers:
                 log.warning("cutover.report_corrupt", path=str(path), error=str(error))
             else:
                 store.check_in(migration, report, now=store.now())
-            path.unlink(missing_ok=True)
+            _remove(path)
 
     def _path(self, instance: str) -> Path:
         return self._folder / f"{self._name}.{instance}{SUFFIX}"
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:  # the store has it; that it may be brought there again does no harm
+        log.warning("cutover.report_not_removed", path=str(path), error=str(error))
