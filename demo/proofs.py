@@ -66,7 +66,8 @@ def verified(done: Done) -> Proof:
     """
     Take the word of `cutover verify` about the ledger.
     """
-    return Proof("The ledger verifies", done.code == 0, f"{done.command}: {' '.join(done.output)}")
+    words = done.output[0].split(", head")[0] if done.code == 0 else " ".join(done.output)
+    return Proof("The ledger verifies", done.code == 0, f"{done.command}: {words}")
 
 
 def scraped(url: str) -> Tallies:

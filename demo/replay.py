@@ -42,7 +42,7 @@ class Replay:
     Drives workers and operator from the first step to the last.
 
     Workers get leave for one stretch after the other, and go on only when all have done theirs. So none runs ahead,
-    the moves come at the same places in every run, and a machine that is slow makes the demo longer, not different.
+    the moves begin at the same places in every run, and a slow machine makes the demo longer and no different.
 
     Attributes:
         position: How many steps are done.

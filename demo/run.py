@@ -70,7 +70,8 @@ def play(options: Options, console: Console) -> bool:
     seen = _seen(folder)
     proofs = _proofs(folder, steps, counted, seen, operator.done[-1].change, settings)
     report = Group(requests_table(seen, *SHOPS.values()), Text(), proofs_view(proofs))
-    console.print(report, Text(), onward(options.folder, folder.store), sep="\n", soft_wrap=True)
+    console.print(report, Text())
+    console.print(onward(options.folder, folder.store), soft_wrap=True)
     if options.svg is not None:
         save_svg(options.svg, Group(last, Text(), report))
     return all(proof.holds for proof in proofs)

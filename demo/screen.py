@@ -23,7 +23,7 @@ __all__ = ["Screen", "picture"]
 PERIOD: Final = 0.5  # seconds between pictures
 ROWS_OF_THE_REST: Final = 21  # of the picture without its commands
 FEWEST: Final = 1
-MOST: Final = 5  # commands
+MOST: Final = 9  # commands
 
 
 class Screen:
