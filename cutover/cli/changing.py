@@ -23,7 +23,7 @@ from cutover.operations.control import APPLIED, Control
 from cutover.operations.intents import Intent
 from cutover.operations.waiting import Confirmation
 
-__all__ = ["VERBS"]
+__all__ = ["VERBS", "carry_out"]
 
 
 @click.command("apply")
@@ -40,7 +40,7 @@ def apply_(session: Session, edit: Edit, file: str) -> int:
         if not edit.yes and not edit.dry_run:
             edit = _confirmed_apply(session, control, definition, edit)
         intent = intents.apply(definition, confirm=edit.yes or edit.dry_run)
-        return _carry_out(session, control, intent, edit, creates=definition.name)
+        return carry_out(session, control, intent, edit, creates=definition.name)
 
 
 @click.command("set")
@@ -62,7 +62,7 @@ def set_(
     with session.opened(edit) as control:
         if evict and not edit.yes and not edit.dry_run:
             session.ask(f"Visits on NEW in {target} would end now. Go on?")
-        return _carry_out(session, control, intent, edit)
+        return carry_out(session, control, intent, edit)
 
 
 @click.command("rollback")
@@ -79,7 +79,7 @@ def rollback_(session: Session, edit: Edit, target: str | None, everything: bool
     if (target is None) is not everything:
         raise click.UsageError("name one flow or journey, or give --all")
     with session.opened(edit) as control:
-        return _carry_out(session, control, intents.rollback(target), edit)
+        return carry_out(session, control, intents.rollback(target), edit)
 
 
 @click.command("freeze")
@@ -91,7 +91,7 @@ def freeze_(session: Session, edit: Edit) -> int:
     That is every change after which some key could be NEW that was not.
     """
     with session.opened(edit) as control:
-        return _carry_out(session, control, intents.freeze(), edit)
+        return carry_out(session, control, intents.freeze(), edit)
 
 
 @click.command("unfreeze")
@@ -101,7 +101,7 @@ def unfreeze_(session: Session, edit: Edit) -> int:
     Allow changes towards NEW again.
     """
     with session.opened(edit) as control:
-        return _carry_out(session, control, intents.unfreeze(), edit)
+        return carry_out(session, control, intents.unfreeze(), edit)
 
 
 @click.command("override")
@@ -117,7 +117,7 @@ def override_(session: Session, edit: Edit, target: str, key: str, side: str) ->
     """
     intent = intents.override(target, key, None if side == "none" else side)
     with session.opened(edit) as control:
-        return _carry_out(session, control, intent, edit)
+        return carry_out(session, control, intent, edit)
 
 
 @click.command("work")
@@ -129,7 +129,7 @@ def work_(session: Session, edit: Edit, name: str, percent: str) -> int:
     Say how far the work item NAME has come.
     """
     with session.opened(edit) as control:
-        return _carry_out(session, control, intents.set_work(name, percent), edit)
+        return carry_out(session, control, intents.set_work(name, percent), edit)
 
 
 @click.command("adopt")
@@ -144,7 +144,7 @@ def adopt_(session: Session, edit: Edit) -> int:
     with session.opened(edit) as control:
         if not edit.yes and not edit.dry_run:
             session.ask(f"Every instance would follow the history in {control.store.url}. Go on?")
-        return _carry_out(session, control, intents.adopt(control.epochs()), edit)
+        return carry_out(session, control, intents.adopt(control.epochs()), edit)
 
 
 VERBS = (apply_, set_, rollback_, freeze_, unfreeze_, override_, work_, adopt_)
@@ -164,7 +164,7 @@ def _confirmed_apply(session: Session, control: Control, definition: Migration, 
     return attrs.evolve(edit, expect=f"{head.version}:{head.hash}", yes=True)
 
 
-def _carry_out(session: Session, control: Control, intent: Intent, edit: Edit, *, creates: str | None = None) -> int:
+def carry_out(session: Session, control: Control, intent: Intent, edit: Edit, *, creates: str | None = None) -> int:
     """
     Try or do what was asked, wait if that was asked too, print it, and give the exit code.
     """

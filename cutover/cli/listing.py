@@ -3,6 +3,7 @@ Tables of things: changes, instances, rules.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from rich.table import Table
@@ -15,6 +16,8 @@ from cutover.operations.explanation import Rule
 from cutover.operations.status import Instance
 
 __all__ = ["STATE_STYLES", "history_table", "instances_table", "plain_table", "rules_table"]
+
+SHORT_ID: Final = 8  # as much of an instance's name as tells it from others
 
 STATE_STYLES = {
     InstanceState.CURRENT: "green",
@@ -53,11 +56,18 @@ def instances_table(instances: Iterable[Instance]) -> Table:
     """
     Show router processes.
     """
-    table = plain_table("HOST/PID", "STATE", "RUNS", "LAST SEEN", "UP", "LIBRARY", "BREAK-GLASS")
+    table = plain_table("ID", "HOST/PID", "STATE", "RUNS", "LAST SEEN", "UP", "LIBRARY", "BREAK-GLASS")
     for one in instances:
-        up = age(one.seen - one.started)
-        row = _texts(f"{plain(one.host)}/{one.pid}", one.state.value, one.version or "-", f"{age(one.age)} ago", up)
-        row[1].stylize(STATE_STYLES[one.state])
+        up = age(one.seen + one.age - one.started)
+        row = _texts(
+            one.name[:SHORT_ID],
+            f"{plain(one.host)}/{one.pid}",
+            one.state.value,
+            one.version or "-",
+            f"{age(one.age)} ago",
+            up,
+        )
+        row[2].stylize(STATE_STYLES[one.state])
         table.add_row(*row, Text(plain(one.library)), Text(plain(", ".join(one.break_glass)) or "-"))
     return table
 

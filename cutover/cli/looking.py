@@ -1,5 +1,5 @@
 """
-The verbs that only look: status, history, explain, verify, instances, export, completion.
+The verbs that only look: status, history, explain, verify, export, completion.
 """
 
 import os
@@ -12,7 +12,7 @@ from click.shell_completion import get_completion_class
 
 from cutover.cli.completing import cohorts, only_flows
 from cutover.cli.failures import ExitCode
-from cutover.cli.listing import history_table, instances_table, rules_table
+from cutover.cli.listing import history_table, rules_table
 from cutover.cli.options import help_without_verb, looking
 from cutover.cli.session import Session, console
 from cutover.cli.status_view import status_view
@@ -105,23 +105,6 @@ def verify_(session: Session, expect: str | None, file: str | None) -> int:
         return _print_verification(session, control.verify(expect=expect))
 
 
-@click.command("instances")
-@looking
-def instances_(session: Session) -> int:
-    """
-    List the router processes that check in.
-    """
-    with session.opened() as control:
-        instances = control.instances()
-        if session.as_json:
-            session.print_json({"instances": [instance.document() for instance in instances]})
-        elif instances:
-            console().print(instances_table(instances))
-        else:
-            session.note("no instance has checked in")
-    return ExitCode.DONE
-
-
 @click.group("export", invoke_without_command=True)
 @click.pass_context
 def export_(context: click.Context) -> None:
@@ -164,7 +147,7 @@ def completion_(shell: str) -> int:
     return ExitCode.DONE
 
 
-VERBS = (status_, history_, explain_, verify_, instances_, export_, completion_)
+VERBS = (status_, history_, explain_, verify_, export_, completion_)
 
 
 def _verified_file(file: str, expect: str | None) -> Verification:

@@ -102,6 +102,8 @@ def asked(verb: str, arguments: Mapping[str, Any]) -> str:
             return f"work {arguments.get('item')} {_parts(arguments.get('parts'))}"
         case "adopt":
             return f"adopt epoch {arguments.get('epoch')}"
+        case "dead":
+            return f"dead {plain(str(arguments.get('instance')))[:8]}"
         case _:
             return plain(verb)
 

@@ -22,6 +22,7 @@ __all__ = [
     "Proposal",
     "adopt",
     "apply",
+    "declare_dead",
     "flows_of",
     "freeze",
     "override",
@@ -251,6 +252,13 @@ def adopt(snapshot: Snapshot, seen: Iterable[int] = ()) -> Proposal:
     head = attrs.evolve(snapshot.head, epoch=epoch)
     after = _evicted(attrs.evolve(snapshot, head=head), snapshot.definition.flows)
     return Proposal(verb="adopt", arguments={"epoch": epoch}, before=snapshot, after=after)
+
+
+def declare_dead(snapshot: Snapshot, instance: str) -> Proposal:
+    """
+    Put on record that a router process that is lost will never come back; no dial changes.
+    """
+    return Proposal(verb="dead", arguments={"instance": instance}, before=snapshot, after=snapshot)
 
 
 def flows_of(definition: Migration, target: str) -> tuple[str, ...]:

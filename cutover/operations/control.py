@@ -7,13 +7,15 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
 
+import attrs
+
 from cutover.core.backend import UNSET, Unset
 from cutover.core.changes import Proposal
-from cutover.core.checkin import Fleet
+from cutover.core.checkin import LEASE, CheckIn, Fleet
 from cutover.core.ledger import Change, Expectation, Verification
 from cutover.core.migration import Migration
 from cutover.core.snapshot import Snapshot
-from cutover.errors import ConfigurationError, Corrupt, Unavailable
+from cutover.errors import ConfigurationError, Corrupt, Refused, Unavailable
 from cutover.operations import intents
 from cutover.operations.audit import audited
 from cutover.operations.commit import Expect, Outcome, commit, proposed
@@ -222,6 +224,52 @@ class Control:
         Declare the store's history the surviving one: routers that ran another one follow it from now on.
         """
         return self.carry_out(intents.adopt(self.epochs()), reason=reason, ticket=ticket, expect=expect).change
+
+    def declare_dead(self, instance: str, *, reason: str, ticket: str = "", expect: Expect = None) -> Change:
+        """
+        Put on record that a lost router process will never come back, and count it no longer.
+
+        Should it come back all the same, it shows again with its next check-in.
+
+        Args:
+            instance: Its name, or the beginning of it.
+
+        Raises:
+            Refused: If it checked in a moment ago.
+        """
+        report = self.lost_instance(instance)
+        intent = intents.declare_dead(report.instance)
+        change = self.carry_out(intent, reason=reason, ticket=ticket, expect=expect).change
+        self.bury(report)
+        return change
+
+    def lost_instance(self, instance: str) -> CheckIn:
+        """
+        Give the last report of one router process that is lost.
+
+        Args:
+            instance: Its name, or the beginning of it.
+
+        Raises:
+            ConfigurationError: If there is none, or several.
+            Refused: If it is alive.
+        """
+        found = [report for report in self.fleet().instances if instance and report.instance.startswith(instance)]
+        if len(found) != 1:
+            known = "several" if found else "none"
+            raise ConfigurationError(f"instance is {instance!r}, and {known} begins so; allowed: one of `instances`")
+        age = self._now() - found[0].at
+        if age <= LEASE:
+            raise Refused(f"instance {found[0].instance} is alive: it checked in {age.total_seconds():.0f} s ago")
+        return found[0]
+
+    def bury(self, report: CheckIn) -> None:
+        """
+        Let the store forget a router process as if it had closed; what it counted stays.
+        """
+        store = self._writable()
+        closing = attrs.evolve(report, sequence=report.sequence + 1, closing=True)
+        store.check_in(self.migration, closing, now=store.now())
 
     def carry_out(
         self,

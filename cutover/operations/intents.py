@@ -22,6 +22,7 @@ __all__ = [
     "Intent",
     "adopt",
     "apply",
+    "declare_dead",
     "freeze",
     "override",
     "rollback",
@@ -165,6 +166,13 @@ def adopt(seen: Iterable[int]) -> Intent:
     """
     epochs = tuple(seen)
     return lambda basis: changes.adopt(basis.current, epochs)
+
+
+def declare_dead(instance: str) -> Intent:
+    """
+    Put on record that a router process will never come back.
+    """
+    return lambda basis: changes.declare_dead(basis.current, instance)
 
 
 def _backend(definition: Migration, side: object) -> Backend | None:

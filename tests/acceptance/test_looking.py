@@ -227,3 +227,14 @@ def test_completion_is_silent_where_there_is_no_store(bare):
     done = bare.run(environment=environment)
 
     assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+def test_instances_dead(shop):
+    """
+    Whoever declares a process dead that nobody knows changes nothing, and is told so.
+    """
+    ended = shop.run("instances", "dead", "abc", "--reason", "gone")
+
+    assert ended.returncode == 2
+    assert "instance is 'abc', and none begins so" in ended.stderr
+    assert len(shop.texts()) == 1

@@ -1,0 +1,78 @@
+"""
+Declaring dead what will never come back.
+"""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from cutover.core.checkin import LEASE, CheckIn, Counted, Kind, minute_of
+from cutover.errors import ConfigurationError, Refused
+
+PAY = Counted(Kind.REQUESTS, "pay", "old", "percent")
+
+
+def report(clock, instance, **given):
+    """
+    A check-in of a process.
+    """
+    born = datetime(2026, 1, 1, tzinfo=UTC)
+    minutes = {minute_of(clock()): {PAY: 7}}
+    given = {"sequence": 1, **given}
+    return CheckIn(
+        instance=instance, at=clock(), host="h", pid=1, started=born, library="0.1.0", minutes=minutes, **given
+    )
+
+
+def test_dead(control, store, clock):
+    """
+    A lost process that is declared dead stands in the ledger, counts no longer, and what it counted stays.
+    """
+    store.check_in(control.migration, report(clock, "abc1"), now=clock())
+    store.check_in(control.migration, report(clock, "abd2"), now=clock())
+    clock.now += 2 * LEASE
+
+    change = control.declare_dead("abc", reason="the node burnt")
+
+    assert (change.verb, change.arguments, change.effects) == ("dead", {"instance": "abc1"}, {})
+    assert [one.name for one in control.instances()] == ["abd2"]
+    assert control.fleet().totals() == {PAY: 14}
+    assert control.verify().ok
+
+
+def test_not_dead(control, store, clock):
+    """
+    A process that checked in a moment ago is not declared dead.
+    """
+    store.check_in(control.migration, report(clock, "abc1"), now=clock())
+    clock.now += LEASE
+    version = control.snapshot().version
+
+    with pytest.raises(Refused, match=r"^instance abc1 is alive: it checked in 15 s ago$"):
+        control.declare_dead("abc1", reason="a mistake")
+    assert control.snapshot().version == version
+
+
+@pytest.mark.parametrize(("name", "found"), [("", "none"), ("x", "none"), ("ab", "several")])
+def test_whom(control, store, clock, name, found):
+    """
+    The beginning of a name must tell one process from all others.
+    """
+    for instance in ("abc1", "abd2"):
+        store.check_in(control.migration, report(clock, instance), now=clock())
+
+    with pytest.raises(ConfigurationError, match=rf"and {found} begins so; allowed: one of `instances`$"):
+        control.declare_dead(name, reason="a mistake")
+
+
+def test_back_from_the_dead(control, store, clock):
+    """
+    A process that was declared dead and goes on all the same shows again.
+    """
+    store.check_in(control.migration, report(clock, "abc1"), now=clock())
+    clock.now += 2 * LEASE
+    control.declare_dead("abc1", reason="a mistake")
+
+    store.check_in(control.migration, report(clock, "abc1", sequence=3), now=clock())
+
+    assert [one.name for one in control.instances()] == ["abc1"]
