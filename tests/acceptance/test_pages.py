@@ -9,7 +9,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from pages import ROOT, blocks_of, file_in
+from services import free_port
 
 TUTORIAL = ROOT / "docs/tutorial/first-migration.md"
 HOW_TOS = ROOT / "docs/how-to"
@@ -128,15 +128,6 @@ class Reader:
     def _say(self, text):
         self.shell.stdin.write(text)
         self.shell.stdin.flush()
-
-
-def free_port():
-    """
-    Find a port that nobody listens on.
-    """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def commands_of(body):

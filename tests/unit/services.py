@@ -1,0 +1,90 @@
+"""
+Real servers for a test: started on a free port, waited for, and ended.
+"""
+
+import json
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import pytest
+
+T = TypeVar("T")
+
+PATIENCE = 30.0  # seconds; what has not happened by then does not happen
+
+
+def until(look: Callable[[], T]) -> T:
+    """
+    Look again until there is something to see, and give it.
+    """
+    end = time.monotonic() + PATIENCE
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        if time.monotonic() > end:
+            pytest.fail(f"{look.__name__} gave {seen!r} for {PATIENCE} s")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """
+    Find a port that nobody listens on.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def get(url: str) -> str:
+    """
+    Fetch a page.
+    """
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.read().decode()
+
+
+def get_json(url: str):
+    """
+    Fetch a document.
+    """
+    return json.loads(get(url))
+
+
+def answers(url: str) -> bool:
+    """
+    Tell whether a server answers there yet.
+    """
+    try:
+        get(url)
+    except (urllib.error.URLError, ConnectionError):
+        return False
+    return True
+
+
+@contextmanager
+def serving(command, ready: str, **options) -> Iterator[subprocess.Popen]:
+    """
+    Run a server for a block, from when a URL of it answers; it must then end well when asked to.
+    """
+    process = subprocess.Popen([str(part) for part in command], **options)
+    try:
+
+        def ready_or_gone() -> bool:
+            assert process.poll() is None, f"{command[0]} ended with {process.returncode}"
+            return answers(ready)
+
+        until(ready_or_gone)
+        yield process
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
