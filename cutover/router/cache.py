@@ -14,6 +14,7 @@ from typing import Final
 
 import attrs
 
+from cutover.core.bucketing import well_formed
 from cutover.core.snapshot import Snapshot
 from cutover.errors import Corrupt
 from cutover.router.files import OWNER_ONLY, write_whole
@@ -61,7 +62,7 @@ class CachedCopy:
             return None
         try:
             return _decode(content)
-        except (Corrupt, ValueError, KeyError, TypeError) as error:
+        except (Corrupt, ValueError, KeyError, TypeError, RecursionError) as error:
             log.warning("cutover.cache_corrupt", path=str(self.path), error=str(error))
             return None
 
@@ -82,7 +83,7 @@ def place_of(store: str, migration: str | None) -> str:
     """
     Give the part of a file's name that tells this store and migration from others.
     """
-    return hashlib.sha256(f"{store}\0{migration or ''}".encode()).hexdigest()[:32]
+    return hashlib.sha256(well_formed(f"{store}\0{migration or ''}")).hexdigest()[:32]
 
 
 def default_folder() -> Path | None:

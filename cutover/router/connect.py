@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import CollectorRegistry
 
 from cutover.core.migration import NAME
 from cutover.core.snapshot import Snapshot
@@ -118,25 +118,38 @@ def _settings(
     if not chosen:
         raise ConfigurationError("no store is given; allowed: connect(URL) or CUTOVER_STORE, as sqlite:///cutover.db")
     name = migration or os.environ.get("CUTOVER_MIGRATION") or None
-    if name is not None and not NAME.fullmatch(name):
+    if name is not None and not NAME.fullmatch(_text(name, "migration")):
         raise ConfigurationError(f"migration is {name!r}; allowed: a name such as tokopedia")
     key = secret or os.environ.get("CUTOVER_SECRET") or None
-    if key is not None and len(key.encode()) < SHORTEST_SECRET:
-        raise ConfigurationError(f"secret has {len(key.encode())} bytes; allowed: {SHORTEST_SECRET} or more")
+    if key is not None and len(_text(key, "secret").encode(errors="surrogateescape")) < SHORTEST_SECRET:
+        raise ConfigurationError(f"secret is too short; allowed: {SHORTEST_SECRET} bytes or more")
     folder = cache or os.environ.get("CUTOVER_CACHE") or None
     return Settings(
         store=chosen,
         migration=name,
         secret=key,
-        cache=None if folder == OFF else Path(folder) if folder else default_folder(),
-        bootstrap=_path(bootstrap, "CUTOVER_BOOTSTRAP"),
-        break_glass=_path(break_glass, "CUTOVER_BREAK_GLASS"),
+        cache=None if folder == OFF else _path(folder, "cache") or default_folder(),
+        bootstrap=_path(bootstrap or os.environ.get("CUTOVER_BOOTSTRAP"), "bootstrap"),
+        break_glass=_path(break_glass or os.environ.get("CUTOVER_BREAK_GLASS"), "break_glass"),
     )
 
 
-def _path(given: StrPath | None, variable: str) -> Path | None:
-    path = given or os.environ.get(variable)
-    return Path(path) if path else None
+def _text(given: object, what: str) -> str:
+    if not isinstance(given, str):
+        raise ConfigurationError(f"{what} is of the type {type(given).__name__}; allowed: text")
+    return given
+
+
+def _path(given: StrPath | None, what: str) -> Path | None:
+    if not given:
+        return None
+    try:
+        path = Path(given)
+    except TypeError as error:
+        raise ConfigurationError(f"{what} is of the type {type(given).__name__}; allowed: a path") from error
+    if "\0" in str(path):
+        raise ConfigurationError(f"{what} holds a NUL character; allowed: a path")
+    return path
 
 
 def _on_disk(settings: Settings, source: Source) -> tuple[CachedCopy | None, Leftovers | None]:
@@ -150,22 +163,23 @@ def _on_disk(settings: Settings, source: Source) -> tuple[CachedCopy | None, Lef
 
 
 def _fleet_gauges(registry: CollectorRegistry | None) -> "FleetGauges":
-    from cutover.router.fleet_gauges import FleetGauges  # noqa: PLC0415 - for one process of a fleet
+    from cutover.router.fleet_gauges import fleet_gauges_on  # noqa: PLC0415 - for one process of a fleet
 
-    try:
-        return FleetGauges(REGISTRY if registry is None else registry)
-    except ValueError as error:
-        raise ConfigurationError(f"fleet_metrics is for one router of a registry: {error}") from error
+    return fleet_gauges_on(registry)
 
 
 def _begin(follower: Follower, copy: CachedCopy | None, bootstrap: Path | None) -> None:
     cached = None if copy is None else copy.read()
-    if cached is not None:
+    if cached is not None and follower.migration in (None, cached.snapshot.migration):
         follower.take(cached.snapshot, cached.secret, "cache")
         return
     snapshot = None if bootstrap is None else _read_bootstrap(bootstrap)
-    if snapshot is not None and follower.migration in (None, snapshot.migration):
+    if snapshot is None:
+        return
+    if follower.migration in (None, snapshot.migration):
         follower.take(snapshot, None, "bootstrap")
+    else:
+        log.error("cutover.bootstrap_foreign", path=str(bootstrap), migration=snapshot.migration)
 
 
 def _read_bootstrap(path: Path) -> Snapshot | None:

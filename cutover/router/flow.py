@@ -4,7 +4,7 @@ The handle of one flow: what application code calls for each request.
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from mmh3 import mmh3_32_uintdigest as hash_of
 
@@ -13,6 +13,7 @@ from cutover.core.bucketing import PARTS
 from cutover.router.compiled import SLOT_BITS, Circumstances, Dial, FlowPlan, compile_flow
 from cutover.router.counting import Cell, FlowCells
 from cutover.router.request import Request
+from cutover.router.strangers import kind_of, truth
 
 __all__ = ["CohortOf", "Flow", "Notices", "ObserveFlow"]
 
@@ -44,7 +45,6 @@ class _Never:
 
 
 NEVER = _Never()
-NAME_OF_TYPE: Final = type.__dict__["__name__"].__get__
 # A named tuple's own constructor takes twice as long.
 new_decision: Callable[..., Decision] = partial(tuple.__new__, Decision)
 
@@ -111,7 +111,10 @@ class Flow:
         Count one call to a back end, and how long it took.
         """
         next(self.cells.calls[backend, outcome].ticks)
-        self._observe(backend, seconds)
+        try:
+            self._observe(backend, seconds)
+        except Exception as error:  # noqa: BLE001 - a full disk of the multiprocess mode is not the caller's trouble
+            self._notices.note("cutover.duration_not_observed", flow=self.name, error=kind_of(error))
 
     def restart_counting(self) -> None:
         """
@@ -132,13 +135,13 @@ class Flow:
         return next(self._ticks(self._find(self._plan, key, cohort, home)[0], synthetic))
 
     def _ticks(self, cell: Cell, synthetic: object) -> Ticks:
-        return self.cells.synthetic[cell.backend].ticks if _truth(synthetic) else cell.ticks
+        return self.cells.synthetic[cell.backend].ticks if truth(synthetic) else cell.ticks
 
     def _find(self, plan: FlowPlan, key: object, cohort: object, home: object) -> tuple[Cell, int | None]:
         if home is not UNSET:
             cell = plan.at_home(home)
             if cell is plan.lost:
-                self._notices.note("cutover.home_unknown", flow=self.name, kind=_kind(home))
+                self._notices.note("cutover.home_unknown", flow=self.name, kind=kind_of(home))
             return cell, None
         if cohort is None and self._cohort_of is not None:
             cohort = self._asked(self._cohort_of, key)
@@ -148,7 +151,7 @@ class Flow:
         try:
             return cohort_of(key)
         except Exception as error:  # noqa: BLE001 - the application's function may raise anything
-            self._notices.note("cutover.cohort_of_failed", flow=self.name, error=_kind(error))
+            self._notices.note("cutover.cohort_of_failed", flow=self.name, error=kind_of(error))
             return None
 
 
@@ -157,18 +160,6 @@ def _decision(flow: str, plan: FlowPlan, key: object, cell: Cell, hash_: int | N
         hash_ = plan.hash(key)
     position = None if hash_ is None else hash_ * PARTS >> 32
     return new_decision((flow, cell.backend, cell.detail, plan.version, position))
-
-
-def _kind(stranger: object) -> str:
-    name: str = NAME_OF_TYPE(type(stranger))  # a metaclass may have another idea of a name, which raises
-    return name
-
-
-def _truth(stranger: object) -> bool:
-    try:
-        return bool(stranger)
-    except Exception:  # noqa: BLE001 - nothing says that it is a load test
-        return False
 
 
 def _unobserved(backend: Backend, seconds: float) -> None:

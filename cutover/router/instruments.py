@@ -6,17 +6,20 @@ difference since the last time is added once a second, and before every scrape.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary, WeakSet
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from cutover.errors import ConfigurationError
 from cutover.forks import Gate
 
-__all__ = ["GATE", "FreshCounter", "FreshGauge", "Instruments", "Refresh", "instruments_on"]
+__all__ = ["GATE", "FreshCounter", "FreshGauge", "Instruments", "Refresh", "all_or_none", "instruments_on"]
 
 Refresh = Callable[[], None]
 Labels = tuple[str, ...]
@@ -38,7 +41,8 @@ class FreshCounter(Counter):
         """
         if self.refresh is not None:
             self.refresh()
-        return [_without_created(metric) for metric in super().collect()]
+        with GATE.held():
+            return [_without_created(metric) for metric in super().collect()]
 
 
 class FreshGauge(Gauge):
@@ -54,7 +58,8 @@ class FreshGauge(Gauge):
         """
         if self.refresh is not None:
             self.refresh()
-        return super().collect()
+        with GATE.held():
+            return super().collect()
 
     def show(self, values: Mapping[Labels, float], shown: set[Labels]) -> None:
         """
@@ -70,6 +75,19 @@ class FreshGauge(Gauge):
                 self.remove(*labels)
         shown.clear()
         shown.update(values)
+
+
+class GatedHistogram(Histogram):
+    """
+    A histogram that no fork interrupts while it is scraped, and that has no ``_created`` series.
+    """
+
+    def collect(self) -> Iterable[Metric]:
+        """
+        Give the samples as they are now.
+        """
+        with GATE.held():
+            return [_without_created(metric) for metric in super().collect()]
 
 
 def _without_created(metric: Metric) -> Metric:
@@ -107,21 +125,20 @@ class Instruments:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.owners: WeakSet[Owner] = WeakSet()
-        self._registry = registry
-        count = self._counter
+        count = partial(self._counter, registry)
         self.counters: dict[str, FreshCounter] = {
             "requests": count("requests", "Decisions of routers", "flow", "backend", "reason"),
             "synthetic": count("synthetic_requests", "Decisions for load tests, probes and bots", "flow", "backend"),
             "calls": count("calls", "Calls to a back end by outcome", "flow", "backend", "outcome"),
         }
-        self.durations = Histogram(
+        self.durations = GatedHistogram(
             "cutover_call_duration_seconds",
             "How long calls to a back end took",
             ("migration", "flow", "backend"),
             buckets=BUCKETS,
             registry=registry,
         )
-        gauge = self._gauge
+        gauge = partial(_gauge, registry)
         self.gauges: dict[str, FreshGauge] = {
             "flow_target_ratio": gauge("flow_target_ratio", "Share that the dial sends to NEW", "flow"),
             "progress_target_ratio": gauge("progress_target_ratio", "Overall progress that dials and work items say"),
@@ -140,15 +157,10 @@ class Instruments:
         }
         self.gauges["snapshot_age_seconds"].refresh = self._refresh_ages
 
-    def _counter(self, name: str, text: str, *labels: str) -> FreshCounter:
-        counter = FreshCounter(f"cutover_{name}", text, ("migration", *labels), registry=self._registry)
+    def _counter(self, registry: CollectorRegistry, name: str, text: str, *labels: str) -> FreshCounter:
+        counter = FreshCounter(f"cutover_{name}", text, ("migration", *labels), registry=registry)
         counter.refresh = self._refresh_counters
         return counter
-
-    def _gauge(self, name: str, text: str, *labels: str, mode: Any = "livemostrecent") -> FreshGauge:
-        return FreshGauge(
-            f"cutover_{name}", text, ("migration", *labels), registry=self._registry, multiprocess_mode=mode
-        )
 
     def _refresh_counters(self) -> None:
         for owner in tuple(self.owners):
@@ -157,6 +169,45 @@ class Instruments:
     def _refresh_ages(self) -> None:
         for owner in tuple(self.owners):
             owner.refresh_age()
+
+
+def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str, mode: Any = "livemostrecent") -> FreshGauge:
+    return FreshGauge(f"cutover_{name}", text, ("migration", *labels), registry=registry, multiprocess_mode=mode)
+
+
+class _Tentative(CollectorRegistry):
+    """
+    Registers elsewhere, and can take it all back.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__()
+        self._registry = registry
+        self._made: list[Collector] = []
+
+    def register(self, collector: Collector) -> None:
+        self._registry.register(collector)
+        self._made.append(collector)
+
+    def withdraw(self) -> None:
+        for collector in self._made:
+            self._registry.unregister(collector)
+
+
+@contextmanager
+def all_or_none(registry: CollectorRegistry) -> Iterator[CollectorRegistry]:
+    """
+    Give a registry that passes everything on to another one, unless something of the block is refused there.
+
+    Raises:
+        ConfigurationError: If something else is registered there under one of the names.
+    """
+    tentative = _Tentative(registry)
+    try:
+        yield tentative
+    except ValueError as error:
+        tentative.withdraw()
+        raise ConfigurationError(f"the registry has a metric of that name already: {error}") from error
 
 
 # Two routers of one process must share what Prometheus lets be registered once.
@@ -173,8 +224,6 @@ def instruments_on(registry: CollectorRegistry | None) -> Instruments:
     registry = REGISTRY if registry is None else registry
     instruments = _instruments.get(registry)
     if instruments is None:
-        try:
-            instruments = _instruments[registry] = Instruments(registry)
-        except ValueError as error:
-            raise ConfigurationError(f"the registry has a metric of that name already: {error}") from error
+        with all_or_none(registry) as tentative:
+            instruments = _instruments[registry] = Instruments(tentative)
     return instruments

@@ -45,6 +45,7 @@ class Reporter:
         self.instance = secrets.token_hex(16)
         self._started = self._now()
         self._sequence = 0
+        self._latest = 0
         self._minutes: dict[int, dict[Counted, int]] = {}
         self._since_version: dict[Counted, int] = {}
 
@@ -104,7 +105,9 @@ class Reporter:
             self._forget_before(minute_of(report.at))
 
     def _harvest(self) -> None:
-        minute = minute_of(self._now())
+        # Never an earlier one, where the clock is put back: what is acknowledged is forgotten here, and to count on in
+        # it would replace it in the store.
+        minute = self._latest = max(self._latest, minute_of(self._now()))
         totals = self._minutes.setdefault(minute, {})
         for cell in self._cells():
             gained = cell.total - cell.reported

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from cutover.core.backend import UNSET, Backend, Decision
+from cutover.router.strangers import truth
 
 if TYPE_CHECKING:
     from cutover.router.flow import Flow
@@ -29,7 +30,7 @@ class Request:
     ) -> None:
         self._flow = flow
         self._arguments = (key, cohort, home)
-        self._synthetic = synthetic
+        self._synthetic = truth(synthetic)
         self._began = 0.0
         self.decision: Decision | None = None
 
@@ -50,9 +51,9 @@ class Request:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        took = perf_counter() - self._began
         if self._synthetic:
             return
-        took = perf_counter() - self._began
         outcome = "ok" if kind is None else "error" if issubclass(kind, Exception) else "cancelled"
         self._flow.called(self.backend, outcome, took)
 

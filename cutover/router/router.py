@@ -5,12 +5,12 @@ The router: what an application process holds, from `connect` to `close`.
 import atexit
 import os
 import threading
-import weakref
 from collections.abc import Callable
 from time import monotonic
 from types import TracebackType
 from typing import Final, Self
 
+from cutover.core.bucketing import well_formed
 from cutover.core.snapshot import Snapshot
 from cutover.router.flow import Flow
 from cutover.router.follower import Follower
@@ -85,7 +85,8 @@ class Router:
     """
     Routes flows of one migration in this process. Make one with `cutover.connect`, and close it at the end.
 
-    A context manager. It survives forks: parent and child each go on with threads, counts and an identity of their own.
+    A context manager. One that is not closed lives until the process ends. It survives forks: parent and child each go
+    on with threads, counts and an identity of their own.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -96,7 +97,8 @@ class Router:
         self._closed = False
         self._start()
         look_after(self)
-        self._at_exit = _close_at_exit(self)
+        # It keeps the router: whoever holds only a flow of it still has its last counts delivered.
+        atexit.register(self.close)
 
     def __enter__(self) -> Self:
         return self
@@ -111,7 +113,9 @@ class Router:
         Give the handle of a flow. One that the migration does not have routes everything to OLD, reason ``default``.
         """
         self.after_fork()
-        return self._holding.flow(name, self._telemetry.observe)
+        # A name is a label too, and one lone surrogate in a label would break the whole scrape.
+        readable = well_formed(name if issubclass(type(name), str) else str(name)).decode()
+        return self._holding.flow(readable, self._telemetry.observe)
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -155,7 +159,7 @@ class Router:
         if self._closed or self._pid != os.getpid():
             return
         self._closed = True
-        atexit.unregister(self._at_exit)
+        atexit.unregister(self.close)
         until = monotonic() + LEAVE_WITHIN
         for worker in self._workers:
             worker.stop()
@@ -187,14 +191,3 @@ class Router:
         )
         for worker in self._workers:
             worker.start()
-
-
-def _close_at_exit(router: Router) -> Callable[[], None]:
-    reference = weakref.ref(router)
-
-    def close() -> None:
-        alive = reference()
-        if alive is not None:
-            alive.close()
-
-    return atexit.register(close)

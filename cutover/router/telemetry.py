@@ -3,11 +3,12 @@ What one router shows to Prometheus: its counts, its snapshot, and how fresh tha
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 from typing import Final
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
 from cutover.core.backend import Backend, Reason
 from cutover.core.bucketing import PARTS
@@ -42,6 +43,7 @@ class Telemetry:
         self._began = self._confirmed = monotonic()
         self._children: dict[tuple[str, Counted], Counter] = {}
         self._shown: dict[str, set[Labels]] = {}
+        self._complaint = ""
         self._lock = threading.Lock()
         instruments.owners.add(self)
 
@@ -56,9 +58,15 @@ class Telemetry:
         Give the function that notes how long a call to a flow's back end took.
         """
         labels = self._instruments.durations.labels
+        children: dict[tuple[str, Backend], Histogram] = {}
 
         def note(backend: Backend, seconds: float) -> None:
-            labels(self._migration, flow, backend).observe(seconds)
+            place = (self._migration, backend)
+            with GATE.held():
+                child = children.get(place)
+                if child is None:
+                    child = children[place] = labels(self._migration, flow, backend)
+                child.observe(seconds)
 
         return note
 
@@ -70,17 +78,12 @@ class Telemetry:
         """
         if not self._migration and monotonic() - self._began < NAME_PATIENCE:
             return
-        with self._lock, GATE.held():
+        with self._written(), self._lock, GATE.held():
             for cell in self._cells():
                 total = cell.total
-                if total == cell.flushed and not _begins_at_zero(cell.counted):
-                    continue
-                try:
+                if total != cell.flushed or _begins_at_zero(cell.counted):
                     self._child(cell.counted).inc(total - cell.flushed)
-                except OSError as error:  # the multiprocess files are on a full disk, or were removed
-                    log.warning("cutover.metrics_not_written", error=str(error))
-                    return
-                cell.flushed = total
+                    cell.flushed = total
 
     def refresh_age(self) -> None:
         """
@@ -118,8 +121,17 @@ class Telemetry:
 
     def _show(self, gauge: str, values: "dict[tuple[str, ...], float]") -> None:
         labelled = {(self._migration, *labels): value for labels, value in values.items()}
-        with GATE.held():
+        with self._written(), GATE.held():
             self._instruments.gauges[gauge].show(labelled, self._shown.setdefault(gauge, set()))
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:  # the multiprocess files are on a full disk, or were removed
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                log.warning("cutover.metrics_not_written", error=str(error))
 
     def _child(self, counted: Counted) -> Counter:
         child = self._children.get((self._migration, counted))
