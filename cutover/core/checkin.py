@@ -16,7 +16,8 @@ from cutover.core.canonical import LARGEST_INTEGER, decode, encode
 from cutover.core.fields import counter, field, items
 from cutover.core.instants import format_instant, parse_instant
 from cutover.core.migration import NAME, frozen_mapping
-from cutover.core.snapshot import SCHEMA, Head, check_schema
+from cutover.core.schema import SCHEMA, check_schema
+from cutover.core.snapshot import Head
 from cutover.errors import Corrupt
 
 __all__ = [

@@ -20,7 +20,8 @@ from cutover.core.fields import counter, field
 from cutover.core.instants import format_instant, parse_instant
 from cutover.core.merge import difference, merge
 from cutover.core.migration import frozen_mapping
-from cutover.core.snapshot import NO_HASH, SCHEMA, Head, Snapshot, check_schema
+from cutover.core.schema import SCHEMA, check_schema
+from cutover.core.snapshot import NO_HASH, Head, Snapshot
 from cutover.errors import ConfigurationError, Corrupt
 
 __all__ = ["Change", "Expectation", "Problem", "Verification", "seal", "verify"]
@@ -103,7 +104,9 @@ class Change:
             raise Corrupt(f"the change is not valid: {error!r:.300}") from error
 
 
-def seal(proposal: Proposal, *, at: datetime, actor: str, reason: str, ticket: str = "") -> tuple[Change, Snapshot]:
+def seal(
+    proposal: Proposal, *, at: datetime, actor: str, reason: str, ticket: str = "", schema: str = SCHEMA
+) -> tuple[Change, Snapshot]:
     """
     Make the next change of the chain from a proposal, and the snapshot that holds after it.
     """
@@ -121,6 +124,7 @@ def seal(proposal: Proposal, *, at: datetime, actor: str, reason: str, ticket: s
         effects=effects,
         previous=NO_HASH if before is None else before.head.hash,
         hash="",
+        schema=schema,
     )
     change = attrs.evolve(change, hash=_hash(change.document()))
     head = Head(proposal.after.epoch, change.version, change.hash)

@@ -19,12 +19,11 @@ from cutover.core.canonical import decode, encode
 from cutover.core.fields import counter, field, typed
 from cutover.core.instants import format_instant, parse_instant
 from cutover.core.migration import Migration, frozen_mapping
+from cutover.core.schema import SCHEMA, check_schema
 from cutover.errors import Corrupt
 
-__all__ = ["NO_HASH", "SCHEMA", "Eviction", "Head", "Override", "Snapshot", "check_schema"]
+__all__ = ["NO_HASH", "Eviction", "Head", "Override", "Snapshot"]
 
-SCHEMA: Final = "1.0"
-MAJOR: Final = 1
 NO_HASH: Final = "0" * 64  # what the first change has before it
 HASH: Final = re.compile(r"[0-9a-f]{64}")
 SHORT_HASH: Final = 12
@@ -204,13 +203,13 @@ class Snapshot:
             "evictions": {flow: list(eviction) for flow, eviction in self.evictions.items()},
         }
 
-    def encode(self) -> str:
+    def encode(self, schema: str = SCHEMA) -> str:
         """
         Write the snapshot as its canonical document.
         """
         return encode(
             {
-                "schema": SCHEMA,
+                "schema": schema,
                 "migration": self.migration,
                 "version": self.head.version,
                 "head": self.head.hash,
@@ -263,19 +262,6 @@ class Snapshot:
         except (KeyError, TypeError, ValueError) as error:
             raise Corrupt(f"the snapshot is not valid: {error!r:.300}") from error
         return snapshot
-
-
-def check_schema(document: Mapping[str, Any], what: str) -> None:
-    """
-    Refuse a document of a major that this version does not know; unknown minors are read.
-
-    Raises:
-        Corrupt: If the major is unknown or not there.
-    """
-    schema = document.get("schema")
-    major, _, minor = str(schema).partition(".")
-    if not isinstance(schema, str) or not minor.isdecimal() or major != str(MAJOR):
-        raise Corrupt(f"{what} has the schema {schema!r}; this version reads {MAJOR}.x")
 
 
 def _overrides(entries: Mapping[str, list[Any]]) -> dict[str, Override]:

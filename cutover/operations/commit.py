@@ -12,7 +12,9 @@ from typing import Final
 import attrs
 
 from cutover.core.changes import Proposal
+from cutover.core.checkin import LEASE
 from cutover.core.ledger import Change, Expectation, seal
+from cutover.core.schema import WRITES, major_to_write
 from cutover.core.snapshot import Snapshot
 from cutover.errors import Conflict, Corrupt, OutcomeUnknown, StoreError, Unavailable
 from cutover.operations.intents import Basis, Intent
@@ -70,7 +72,10 @@ def commit(
         proposal = proposed(basis, intent, expect)
         if proposal.is_empty:
             return _unchanged(store, basis, proposal)
-        change, after = seal(proposal, at=now(), actor=stamp.actor, reason=stamp.reason, ticket=stamp.ticket)
+        at, schema = now(), _schema(store, basis.migration, now)
+        change, after = seal(
+            proposal, at=at, actor=stamp.actor, reason=stamp.reason, ticket=stamp.ticket, schema=schema
+        )
         try:
             _append(store, basis, change, after)
         except Conflict:
@@ -112,6 +117,17 @@ def expected(snapshot: Snapshot | None, expect: Expectation) -> None:
         )
 
 
+def _schema(store: Store, migration: str, now: Callable[[], datetime]) -> str:
+    """
+    Choose the schema that the live part of the fleet reads; where only one can be written, nobody need be asked.
+    """
+    if len(WRITES) == 1:
+        return next(iter(WRITES.values()))
+    fleet, instant = store.fleet(migration), now()
+    live = [report.majors for report in fleet.instances if instant - report.at <= LEASE]
+    return WRITES[major_to_write(live, tuple(WRITES))]
+
+
 def _append(store: Store, basis: Basis, change: Change, after: Snapshot) -> None:
     before = basis.snapshot
     try:
@@ -120,7 +136,7 @@ def _append(store: Store, basis: Basis, change: Change, after: Snapshot) -> None
             expect=None if before is None else before.head,
             head=after.head,
             change=change.encode(),
-            snapshot=after.encode(),
+            snapshot=after.encode(change.schema),
             secret=secrets.token_bytes(SECRET_BYTES) if before is None else None,
         )
     except Unavailable as error:

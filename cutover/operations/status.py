@@ -14,7 +14,7 @@ from cutover.core.bucketing import PARTS
 from cutover.core.checkin import InstanceState
 from cutover.core.instants import format_instant
 from cutover.core.ledger import Change
-from cutover.core.snapshot import SCHEMA
+from cutover.core.schema import SCHEMA
 
 __all__ = ["FlowStatus", "Instance", "Progress", "Status", "Waiting", "WorkStatus"]
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from cutover.core.checkin import TOO_LATE, CheckIn, Counted, minute_of
-from cutover.core.snapshot import MAJOR, Head
+from cutover.core.schema import READS
+from cutover.core.snapshot import Head
 from cutover.router.counting import Cell
 from cutover.version import VERSION
 
@@ -88,7 +89,7 @@ class Reporter:
                 pid=os.getpid(),
                 started=self._started,
                 library=VERSION,
-                majors=(MAJOR,),
+                majors=READS,
                 head=head,
                 regressed=regressed,
                 break_glass=tuple(break_glass),
