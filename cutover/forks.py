@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Generic, TypeVar
 
-__all__ = ["Gate", "PerProcess"]
+__all__ = ["LOADING", "Gate", "PerProcess"]
 
 T = TypeVar("T")
 
@@ -83,3 +83,8 @@ class Gate:
     def _after_fork(self) -> None:
         if self._held_for_fork:
             self.release()
+
+
+# The lock of a module that is being loaded would stay locked in a child: for whatever a thread of ours does that may
+# load one, as reading a definition loads time zones.
+LOADING: Final = Gate()

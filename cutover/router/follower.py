@@ -11,6 +11,7 @@ from cutover.core.checkin import CheckIn
 from cutover.core.following import Standing, standing
 from cutover.core.snapshot import Head, Snapshot
 from cutover.errors import Corrupt, StoreError
+from cutover.forks import LOADING
 from cutover.router.cache import CachedCopy
 from cutover.router.holding import Holding
 from cutover.router.leftovers import Leftovers
@@ -220,7 +221,8 @@ class Follower:
     def _follow(self, name: str, reading: Reading) -> None:
         if reading.document is None:
             raise Corrupt(f"the store is at {reading.head} and gave no snapshot")
-        snapshot = Snapshot.decode(reading.document)
+        with LOADING.held():
+            snapshot = Snapshot.decode(reading.document)
         if snapshot.head != reading.head:
             raise Corrupt(f"the store is at {reading.head}, and its snapshot at {snapshot.head}")
         if snapshot.migration != name:

@@ -9,6 +9,7 @@ from typing import Final
 
 from cutover.core.break_glass import parse_break_glass
 from cutover.errors import ConfigurationError
+from cutover.forks import LOADING
 from cutover.router.follower import Follower
 from cutover.router.holding import Holding
 from cutover.router.log import log
@@ -44,7 +45,8 @@ class BreakGlass:
             content = self._path.read_bytes()
             if content == self._seen:
                 return
-            lines = parse_break_glass(content, str(self._path))
+            with LOADING.held():
+                lines = parse_break_glass(content, str(self._path))
         except FileNotFoundError:
             content, lines = None, {}
         except (OSError, ConfigurationError) as error:

@@ -16,7 +16,7 @@ import attrs
 from cutover.core.gitops import read_rollout
 from cutover.core.snapshot import Head, Snapshot
 from cutover.errors import ConfigurationError, Corrupt, StoreError, Unavailable
-from cutover.forks import PerProcess
+from cutover.forks import LOADING, PerProcess
 from cutover.stores.base import Reading
 from cutover.stores.waiting import wait_for_change
 
@@ -115,7 +115,8 @@ class FileSource:
         if _signature(self._status()) != _signature(status):
             raise Unavailable(f"{self.path} is being written")
         at = datetime.fromtimestamp(status.st_mtime, UTC)
-        snapshot, document = _parse(content, str(self.path), at)
+        with LOADING.held():
+            snapshot, document = _parse(content, str(self.path), at)
         return _Parsed(_signature(status), snapshot, document)
 
     def _status(self) -> os.stat_result:
