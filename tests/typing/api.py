@@ -1,0 +1,91 @@
+"""
+The public API as a user writes against it: checked by mypy in strict mode, never run.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, assert_type
+
+from prometheus_client import CollectorRegistry
+
+import cutover
+from cutover import Backend, Decision, Migration, Reason
+
+
+def cohort_of(key: object) -> str | None:
+    return "staff" if key == "rina" else None
+
+
+def routes() -> tuple[Backend, object]:
+    with cutover.connect(
+        "sqlite:///cutover.db",
+        migration="shop",
+        registry=CollectorRegistry(),
+        secret="0123456789abcdef0123456789abcdef",
+        cohort_of=cohort_of,
+        cache="off",
+        bootstrap="bootstrap.json",
+        break_glass="break-glass.toml",
+        fleet_metrics=True,
+    ) as router:
+        assert_type(router.ready, bool)
+        assert_type(router.wait_ready(5.0), bool)
+        pay = router.flow("pay")
+        assert_type(pay.peek("user-42"), Decision)
+        decision = pay.decide("user-42", cohort="staff", home=Backend.NEW, synthetic=True)
+        assert_type(decision.backend, Backend)
+        assert_type(decision.reason, Reason)
+        assert_type(decision.version, int)
+        assert_type(decision.position, int | None)
+        backend: Backend = pay.route("user-42", cohort="staff", home="new")
+        with pay.request(b"user-42", home=None) as request:
+            assert_type(request.backend, Backend)
+        router.after_fork()
+        return backend, router.snapshot
+
+
+async def requests() -> None:
+    router = cutover.connect()
+    async with router.flow("pay").request(42, synthetic=True) as request:
+        assert_type(request.backend, Backend)
+    router.close()
+
+
+def operates() -> Sequence[object]:
+    with cutover.control("sqlite:///cutover.db", actor="rina", migration="shop") as control:
+        change = control.apply(Migration.load("cutover.toml"), confirm=True)
+        assert_type(change.version, int)
+        assert_type(change.hash, str)
+        control.set("pay", 25, reason="week 3", expect=change.version, ticket="OPS-1")
+        control.set("pay", "12.5", reason="week 3", cohort="staff")
+        control.set("pay", 100, reason="all", all_cohorts=True)
+        control.rollback("pay", reason="timeouts")
+        control.rollback(None, reason="everything")
+        control.freeze(reason="peak")
+        control.unfreeze(reason="over")
+        control.override("pay", "user-42", "new", reason="tester")
+        control.work("branding", 60, reason="half of the texts")
+        history: Sequence[object] = control.history(after=1)
+        verification = control.verify(expect="41:9f3c")
+        assert_type(verification.ok, bool)
+        status = control.status()
+        assert_type(status.version, int)
+        assert_type(control.export_snapshot(), str)
+        control.wait(change, timeout=timedelta(seconds=5))
+        assert_type(status.document(), dict[str, Any])
+        control.explain("pay", "user-42")
+        return history
+
+
+def fails() -> cutover.CutoverError | None:
+    try:
+        operates()
+    except cutover.Conflict as error:
+        assert_type(error.expected, str)
+    except cutover.Refused as error:
+        assert_type(error.details, tuple[str, ...])
+    except cutover.OutcomeUnknown as error:
+        assert_type(error.hash, str)
+    except (cutover.Unavailable, cutover.Corrupt, cutover.ConfigurationError) as error:
+        return error
+    return None

@@ -1,0 +1,82 @@
+"""
+The public surface: which names there are, and what importing them costs and does.
+"""
+
+import subprocess
+import sys
+
+import pytest
+
+import cutover
+import cutover.testing
+
+NAMES = {
+    *("Backend", "Decision", "Flow", "Migration", "Reason", "Router", "connect", "control", "__version__"),
+    *("CutoverError", "ConfigurationError", "Conflict", "Refused", "OutcomeUnknown"),
+    *("StoreError", "Unavailable", "Corrupt"),
+}
+EXTRAS = ("click", "rich", "pytest", "hypothesis", "gunicorn")
+CHECKS = {
+    "no extras": f"import sys\nfor name in {EXTRAS!r}: sys.modules[name] = None\n"
+    "import cutover\nassert cutover.connect and cutover.control",
+    "no thread": "import threading, cutover\ncutover.control\nassert threading.active_count() == 1",
+    "no log set-up": "import structlog, cutover\ncutover.control\nassert not structlog.is_configured()",
+    "no file": "import sys\nsys.addaudithook(lambda event, args: event == 'open' and isinstance(args[1], str) and "
+    "set(args[1]) & set('wax+') and sys.exit(f'{args[0]} is written'))\n"
+    "sys.dont_write_bytecode = True\nimport cutover\ncutover.control",
+    "no operators' side": "import sys, cutover\nassert 'cutover.operations' not in sys.modules",
+}
+
+
+def python(code):
+    """
+    Run a piece of code in an interpreter of its own.
+    """
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_names():
+    """
+    The package exports the names of the contract, sorted, and each of them is there.
+    """
+    assert set(cutover.__all__) == NAMES
+    assert list(cutover.__all__) == sorted(cutover.__all__)
+    assert all(getattr(cutover, name) is not None for name in cutover.__all__)
+
+
+def test_star_import():
+    """
+    A star import gives exactly the exported names.
+    """
+    namespace = {}
+    exec("from cutover import *", namespace)
+    namespace.pop("__builtins__")
+
+    assert set(namespace) == NAMES
+
+
+def test_names_for_tests():
+    """
+    Every name that the testing package exports is there.
+    """
+    assert all(getattr(cutover.testing, name) is not None for name in cutover.testing.__all__)
+
+
+def test_unknown_name():
+    """
+    A name that the package does not have is an AttributeError that says which.
+    """
+    with pytest.raises(AttributeError, match="no attribute 'contrl'"):
+        cutover.contrl  # noqa: B018 - the access is the test
+
+
+@pytest.mark.parametrize("code", CHECKS.values(), ids=CHECKS)
+def test_import(code):
+    """
+    Importing needs no extra, starts no thread, configures no log, writes no file and leaves out the operators' side.
+    """
+    done = python(code)
+
+    assert done.returncode == 0, done.stderr
