@@ -11,7 +11,7 @@ from typing import Final
 
 from cutover.core.snapshot import Head
 from cutover.errors import Conflict
-from cutover.stores.base import Durability, Store
+from cutover.stores.base import Store
 from cutover.testing.store_helpers import MIGRATION, PATIENCE, Place, in_thread, until, write
 
 __all__ = ["ForkContract"]
@@ -33,7 +33,7 @@ class ForkContract:
 
         assert in_child(lambda: write_after(store, head))
 
-        shared = store.durability is not Durability.ACCEPTED  # what is in memory is the child's own
+        shared = not store.url.startswith("memory:")  # what is in memory is the child's own
         head = write(store, last(store))
         assert (3 if shared else 2) == head.version
 

