@@ -11,7 +11,7 @@ import attrs
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(?P<language>[a-z]+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
-NAMED = re.compile(r"\b(?:in|as) `(?P<name>[A-Za-z0-9._-]+)`:\n\n\Z")
+NAMED = re.compile(r"\b(?:in|as) `(?P<name>[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+)`:\n\n\Z")
 
 
 @attrs.frozen
