@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+pytest_plugins = ["servers.postgresql", "servers.redis"]
+
 
 def refused_under_ci(report):
     """

@@ -86,11 +86,74 @@ def _file(rest: str) -> Source:
     return FileSource(path)
 
 
+def _postgresql(rest: str) -> Store:
+    return _postgresql_store(f"postgresql:{rest}")
+
+
+def _postgres(rest: str) -> Store:
+    return _postgresql_store(f"postgres:{rest}")
+
+
+def _postgresql_store(url: str) -> Store:
+    try:
+        from cutover.stores.postgresql import PostgresqlStore  # noqa: PLC0415 - a program loads only what it uses
+    except ImportError as error:  # the driver's own, too, where it finds no libpq
+        raise _missing(url, "postgres", error) from error
+    return PostgresqlStore(url)
+
+
+def _redis(rest: str) -> Store:
+    return _redis_store(f"redis:{rest}")
+
+
+def _rediss(rest: str) -> Store:
+    return _redis_store(f"rediss:{rest}")
+
+
+def _redis_store(url: str) -> Store:
+    try:
+        from cutover.stores.redis import RedisStore  # noqa: PLC0415 - a program loads only the store that it uses
+    except ModuleNotFoundError as error:
+        raise _missing(url, "redis", error) from error
+    return RedisStore(url)
+
+
+def _http(rest: str) -> Store:
+    return _relay(f"http:{rest}")
+
+
+def _https(rest: str) -> Store:
+    return _relay(f"https:{rest}")
+
+
+def _relay(url: str) -> Store:
+    from cutover.stores.http import HttpStore  # noqa: PLC0415 - a program loads only the store that it uses
+    from cutover.stores.http_url import RelayAddress  # noqa: PLC0415 - a program loads only the store that it uses
+
+    return HttpStore(RelayAddress.parse(url))
+
+
+def _missing(url: str, extra: str, error: ImportError) -> ConfigurationError:
+    install = f"pip install 'cutover-controller[{extra}]'"
+    missing = error.name or error
+    return ConfigurationError(f"the store {redacted(url)!r} needs a driver ({missing} is missing): {install}")
+
+
 def _wrong(url: str, allowed: str) -> ConfigurationError:
     return ConfigurationError(f"the store {redacted(url)!r} cannot be opened; allowed: {allowed}")
 
 
 OPENERS: Final[Mapping[str, Callable[[str], Source | Store]]] = MappingProxyType(
-    {"memory": _memory, "sqlite": _sqlite, "file": _file}
+    {
+        "memory": _memory,
+        "sqlite": _sqlite,
+        "file": _file,
+        "postgresql": _postgresql,
+        "postgres": _postgres,
+        "redis": _redis,
+        "rediss": _rediss,
+        "http": _http,
+        "https": _https,
+    }
 )
-ALLOWED: Final = "memory:NAME, sqlite:///PATH, file:PATH"
+ALLOWED: Final = "memory:NAME, sqlite:///PATH, file:PATH, postgresql://HOST/DATABASE, redis://HOST, rediss://HOST"

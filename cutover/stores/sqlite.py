@@ -6,14 +6,14 @@ The journal is SQLite's rollback journal, deleted and synced at each commit: doc
 
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import attrs
 
 from cutover.core.canonical import decode, encode
-from cutover.core.checkin import TOO_LATE, CheckIn, Fleet, Totals, add, read_totals, totals_document
+from cutover.core.checkin import TOO_LATE, CheckIn, Fleet, totals_document
 from cutover.core.snapshot import Head
 from cutover.errors import Corrupt, StoreError
 from cutover.stores.base import Durability, Reading
@@ -26,6 +26,7 @@ from cutover.stores.writing import (
     hour_of,
     oldest_open,
     oldest_taken,
+    sums,
 )
 
 __all__ = ["SqliteStore"]
@@ -156,8 +157,8 @@ class SqliteStore:
             hours = connection.execute(QUERIES["hours"], of).fetchall()
         return Fleet(
             instances=tuple(CheckIn.decode(report) for (report,) in reports),
-            minutes=_sums(minutes),
-            hours=_sums(hours),
+            minutes=sums(minutes),
+            hours=sums(hours),
         )
 
     def _create(self, values: Mapping[str, Any]) -> bool:
@@ -235,10 +236,3 @@ def _fold(connection: sqlite3.Connection, migration: str, oldest: int) -> None:
         mark = {"migration": migration, "instance": instance, "minute": minute}
         connection.execute(QUERIES["mark_folded"], mark)
     connection.execute(QUERIES["drop_minutes_before"], of)
-
-
-def _sums(rows: Iterable[tuple[int, str]]) -> dict[int, Totals]:
-    sums: dict[int, Totals] = {}
-    for number, text in rows:
-        sums[number] = add((sums.get(number, {}), read_totals(decode(text, "the totals"))))
-    return sums

@@ -3,15 +3,16 @@ What every store checks before it writes, so that all of them say the same.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from cutover.core.checkin import FOLD_AFTER, TOO_LATE
+from cutover.core.canonical import decode
+from cutover.core.checkin import FOLD_AFTER, TOO_LATE, Totals, add, read_totals
 from cutover.core.snapshot import Head
 from cutover.errors import Conflict
 
-__all__ = ["add_documents", "check_append", "check_expected", "hour_of", "oldest_open", "oldest_taken"]
+__all__ = ["add_documents", "check_append", "check_expected", "hour_of", "oldest_open", "oldest_taken", "sums"]
 
 MINUTES_PER_HOUR: Final = 60
 SECONDS_PER_MINUTE: Final = 60
@@ -85,4 +86,14 @@ def add_documents(total: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str
             result[name] = add_documents(result.get(name, {}), value)
         else:
             result[name] = result.get(name, 0) + value
+    return result
+
+
+def sums(rows: Iterable[tuple[int, str | bytes]]) -> dict[int, Totals]:
+    """
+    Add stored totals up by the number of their minute or hour.
+    """
+    result: dict[int, Totals] = {}
+    for number, text in rows:
+        result[number] = add((result.get(number, {}), read_totals(decode(text, "the totals"))))
     return result

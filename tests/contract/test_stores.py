@@ -15,6 +15,13 @@ URLS = {
     "memory": lambda folder: f"memory:contract-{next(NUMBERS)}",
     "sqlite": lambda folder: f"sqlite:///{folder}/cutover.db",
 }
+SERVERS = (
+    "postgresql_url",
+    "old_postgresql_url",
+    "valkey_url",
+    "valkey_with_log_url",
+    "old_redis_url",
+)
 
 
 class TestStores(StoreContract):
@@ -22,10 +29,11 @@ class TestStores(StoreContract):
     The stores that come with the library.
     """
 
-    @pytest.fixture(params=URLS)
+    @pytest.fixture(params=[*URLS, *SERVERS])
     def place(self, request, tmp_path) -> Place:
         """
         A fresh place of each kind.
         """
-        url = URLS[request.param](tmp_path)
+        kind = request.param
+        url = request.getfixturevalue(kind) if kind in SERVERS else URLS[kind](tmp_path)
         return lambda: open_store(url)

@@ -1,0 +1,244 @@
+"""
+``postgresql://``: the store for many machines. Durable once acknowledged; seen by others as soon as it is committed.
+
+All runs at READ COMMITTED. A reader gets all it needs from one statement, which sees one moment. A writer compares and
+swaps in one statement too: of two at once, the second waits for the row, sees it as the first left it, and finds that
+its condition no longer holds. No statement relies on what an earlier one of its transaction saw.
+"""
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import attrs
+
+from cutover.core.checkin import CheckIn, Fleet
+from cutover.core.snapshot import Head
+from cutover.errors import Corrupt, StoreError, Unavailable
+from cutover.forks import PerProcess
+from cutover.stores.base import Durability, Reading
+from cutover.stores.postgresql_errors import NoTables
+from cutover.stores.postgresql_fleet import fleet, fold, is_due, report_values
+from cutover.stores.postgresql_hint import Hint, Mark
+from cutover.stores.postgresql_schema import STEPS, checked, explained, for_schema, set_up
+from cutover.stores.postgresql_session import Rows, Session, Transaction
+from cutover.stores.postgresql_url import parse
+from cutover.stores.writing import check_append, check_expected
+
+__all__ = ["PostgresqlStore"]
+
+POLL: Final = 1.0  # seconds between two looks, whatever was heard or not
+FRESH: Final = 0.1  # seconds after a read in which waiting need not look first
+
+
+class PostgresqlStore:
+    """
+    A store in one schema of a PostgreSQL database.
+
+    Opening connects to nothing; the schema appears with the first change in it.
+    """
+
+    durability = Durability.DURABLE
+
+    def __init__(self, url: str) -> None:
+        self._address = parse(url)
+        self._queries = for_schema(self._address.schema)
+        self._session = Session(self._address)
+        self._hint = PerProcess(lambda: Hint(self._address, self._announce))
+        self._known: PerProcess[dict[str, tuple[Head, Mark, float]]] = PerProcess(dict)
+
+    @property
+    def url(self) -> str:
+        """
+        Name the source, without credentials.
+        """
+        return self._address.shown
+
+    def migrations(self) -> Sequence[str]:
+        """
+        Name the migrations that the source holds, sorted.
+        """
+        return tuple(name for (name,) in self._rows("migrations", {}) if name is not None)
+
+    def read(self, migration: str, *, seen: Head | None = None) -> Reading | None:
+        """
+        Read one migration, as `Source.read` says.
+        """
+        mark = self._hint.get().mark(migration)
+        values = {"migration": migration, **_parts(seen)}
+        ((*head, secret, document, ancestor),) = self._rows("read", values)
+        if head[0] is None:
+            return None
+        reading = Reading(
+            head=Head(*head),
+            document=None if document is None else self._text(document),
+            secret=secret,
+            ancestor=ancestor,
+        )
+        self._known.get()[migration] = (reading.head, mark, time.monotonic())
+        return reading
+
+    def wait(self, migration: str, *, seen: Head | None, timeout: float) -> None:
+        """
+        Return when the store may hold something else than *seen*, or after *timeout* seconds, or when closed.
+
+        What is heard only shortens the pauses; a change that was not heard of is found after a second.
+        """
+        deadline = time.monotonic() + timeout
+        hint, mark = self._hint.get(), self._just_read(migration, seen)
+        first: Head | str | None = seen
+        if mark is None:
+            mark = hint.mark(migration)
+            first = self._glimpse(migration)
+            if not isinstance(first, str) and first != seen:
+                return
+        while not self._session.closed and (left := deadline - time.monotonic()) > 0:
+            is_hinted = hint.wait(migration, mark, min(left, POLL * random.uniform(0.8, 1)))  # noqa: S311 - jitter
+            if not is_hinted and (self._session.closed or time.monotonic() >= deadline):
+                return
+            mark = hint.mark(migration)
+            if self._glimpse(migration) != first:
+                if not is_hinted:
+                    hint.renew()
+                return
+
+    def close(self) -> None:
+        """
+        Let go of the connections and wake every `wait`; may be called twice, and from any thread.
+        """
+        self._session.close()
+        hint = self._hint.peek()
+        if hint is not None:
+            hint.close()
+
+    def append(
+        self,
+        migration: str,
+        *,
+        expect: Head | None,
+        head: Head,
+        change: str,
+        snapshot: str,
+        secret: bytes | None = None,
+    ) -> None:
+        """
+        Write one change and the snapshot after it, as `Store.append` says.
+
+        The first change creates the schema and its tables, and the first one of a later library brings them up to
+        date; in the same transaction.
+        """
+        check_append(expect, head, secret)
+        values = {
+            "migration": migration,
+            **attrs.asdict(head),
+            **{f"expect_{name}": value for name, value in _parts(expect).items()},
+            "change": change.encode(),
+            "snapshot": snapshot.encode(),
+            "secret": secret,
+            "schema": len(STEPS),
+            "channel": self._address.schema,
+        }
+        try:
+            with self._session.transaction() as transaction:
+                if self._swapped(transaction, expect, values):
+                    return
+        except NoTables as missing:
+            error = explained(self._session, self._queries, missing)
+            if isinstance(error, Corrupt) or expect is not None:
+                raise error from missing
+        with self._session.transaction() as transaction:
+            set_up(transaction, self._queries, self._address)
+            if not self._swapped(transaction, expect, values):
+                raise Unavailable(f"{self.url} was changed by another library while its tables were set up")
+
+    def history(self, migration: str, *, after: int = 0) -> Sequence[str]:
+        """
+        Give the texts of all changes above a version, oldest first; none where there is no such migration.
+        """
+        rows = self._rows("history", {"migration": migration, "after": after})
+        return tuple(self._text(text) for (text,) in rows if text is not None)
+
+    def now(self) -> datetime:
+        """
+        Read the server's clock.
+        """
+        ((now,),) = self._session.run(self._queries["now"])
+        instant: datetime = now
+        return instant.astimezone(UTC)
+
+    def check_in(self, migration: str, report: CheckIn, *, now: datetime) -> None:
+        """
+        Take a report of a router process, as `Store.check_in` says.
+        """
+        values = report_values(migration, report, now)
+        ((before,),) = self._rows("check_in", values, writes=True)
+        if is_due(values, before=before):
+            with self._session.transaction() as transaction:
+                fold(transaction, self._queries, self._address.schema, values)
+
+    def fleet(self, migration: str) -> Fleet:
+        """
+        Give what is known of the processes; empty where none ever checked in.
+        """
+        return fleet(self._rows("fleet", {"migration": migration}))
+
+    def _rows(self, query: str, values: Mapping[str, Any], *, writes: bool = False) -> Rows:
+        """
+        Run a query that gives the version of the tables first.
+        """
+        try:
+            return checked(self._address, self._session.run(self._queries[query], values, writes=writes))
+        except NoTables as missing:
+            raise explained(self._session, self._queries, missing) from missing
+
+    def _swapped(self, transaction: Transaction, expect: Head | None, values: Mapping[str, Any]) -> bool:
+        """
+        Compare and swap; False where the tables are not there yet in the form that this library writes.
+
+        Raises:
+            Conflict: If the store is at another head.
+        """
+        query = "first_change" if expect is None else "next_change"
+        if transaction.run(self._queries[query], values):
+            return True
+        of = {"migration": values["migration"]}
+        version = transaction.run(self._queries["schema"])
+        ((*head,),) = checked(self._address, transaction.run(self._queries["head"], of))
+        if version != [(len(STEPS),)]:
+            return False
+        check_expected(values["migration"], expect, None if head[0] is None else Head(*head))
+        raise Unavailable(f"{self.url} was changed and changed back meanwhile; try again")
+
+    def _just_read(self, migration: str, seen: Head | None) -> Mark | None:
+        """
+        Give the mark from before the last read, if that has just found *seen*: waiting need not look again then.
+        """
+        known = self._known.get().get(migration)
+        if known is None or known[0] != seen or time.monotonic() - known[2] > FRESH:
+            return None
+        return known[1]
+
+    def _glimpse(self, migration: str) -> Head | str | None:
+        """
+        Give the head alone, or the name of the error that a read would raise.
+        """
+        try:
+            ((*head,),) = self._rows("head", {"migration": migration})
+        except StoreError as error:
+            return type(error).__name__
+        return None if head[0] is None else Head(*head)
+
+    def _announce(self, channel: str) -> None:
+        self._session.run("SELECT pg_notify(%(channel)s, '')", {"channel": channel})
+
+    def _text(self, value: bytes) -> str:
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            raise Corrupt(f"{self.url} is damaged: it holds text that is not UTF-8") from error
+
+
+def _parts(head: Head | None) -> dict[str, Any]:
+    return {"epoch": None, "version": None, "hash": None} if head is None else attrs.asdict(head)

