@@ -1,0 +1,94 @@
+"""
+The compiled plan: what the request path reads. That it decides as the rule says is tested with the flow.
+"""
+
+import tracemalloc
+
+import attrs
+import pytest
+from routers import FIRST, after, at
+from strategies import KEYS, SECRET
+
+from cutover.core import changes
+from cutover.core.backend import Backend
+from cutover.core.bucketing import PARTS, digest_of, position_of
+from cutover.core.decide import decide
+from cutover.core.snapshot import Override
+from cutover.router.compiled import Circumstances, compile_flow
+from cutover.router.counting import FlowCells
+
+SALT = FIRST.definition.salt.encode()
+
+
+def plan_of(flow: str = "browse", **circumstances):
+    """
+    Compile the plan of a flow.
+    """
+    return compile_flow(flow, Circumstances(**circumstances), FlowCells(flow))
+
+
+@pytest.mark.parametrize("parts", [0, 1, 24_999, 25_000, 50_001, 99_999, PARTS])
+def test_every_key_on_its_side(parts):
+    """
+    The threshold of hashes cuts exactly where the position is below the dial.
+    """
+    plan = plan_of(snapshot=after(at("browse", parts)))
+    for number in range(3000):
+        key = f"user-{number}"
+        cell, _ = plan.resolve(key, None)
+
+        assert (cell.backend is Backend.NEW) == (position_of(SALT, key.encode()) < parts)
+
+
+def test_many_overrides():
+    """
+    Among thousands of overrides, every key gets its own and no other does.
+    """
+    keys = [f"vip-{number}" for number in range(3000)]
+    overrides = {
+        digest_of(SECRET, key.encode()): Override(position_of(SALT, key.encode()), list(Backend)[number % 2])
+        for number, key in enumerate(keys)
+    }
+    snapshot = attrs.evolve(FIRST, overrides={"browse": overrides})
+    plan = plan_of(snapshot=snapshot, secret=SECRET)
+    for key in (*keys, *KEYS, *(f"user-{number}" for number in range(3000))):
+        cell, _ = plan.resolve(key, None)
+
+        assert (cell.backend, cell.detail) == decide(snapshot, "browse", key, secret=SECRET)[1:3]
+
+
+def test_overrides_at_the_edges():
+    """
+    Overrides at the first and the last position are found, too.
+    """
+    for key in (KEYS[0], KEYS[-1]):
+        snapshot = after(lambda s, key=key: changes.override(s, "browse", key, Backend.NEW, secret=SECRET))
+        cell, _ = plan_of(snapshot=snapshot, secret=SECRET).resolve(key, None)
+
+        assert cell.detail == "override"
+
+
+def test_the_secret_is_not_shown():
+    """
+    Neither circumstances nor a plan show the secret where they are printed.
+    """
+    given = Circumstances(snapshot=FIRST, secret=SECRET)
+
+    assert repr(SECRET) not in repr(given) + repr(plan_of(snapshot=FIRST, secret=SECRET))
+
+
+def test_flows_share_their_overrides():
+    """
+    A large snapshot is not copied for each flow of it.
+    """
+    overrides = {f"{number:032x}": Override(number % PARTS, Backend.NEW) for number in range(20_000)}
+    snapshot = attrs.evolve(FIRST, overrides={"browse": overrides})
+    tracemalloc.start()
+    try:
+        plan = plan_of(snapshot=snapshot, secret=SECRET)
+        size = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+    assert plan.overrides is snapshot.overrides["browse"]
+    assert size < 300_000

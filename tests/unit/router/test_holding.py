@@ -1,0 +1,118 @@
+"""
+What holds reaches every flow, whenever the flow was made.
+"""
+
+from routers import FIRST, Parts, Script, after, at, events, logged, reading, totals
+from strategies import KEYS, SECRET
+
+from cutover.core import changes
+from cutover.core.backend import Backend
+from cutover.core.bucketing import PARTS
+
+NEW = after(at("browse", PARTS), at("purchase", PARTS))
+
+
+def parts_of(snapshot=None, secret=None) -> Parts:
+    """
+    Give parts that hold a snapshot.
+    """
+    parts = Parts(Script(reading(FIRST)))
+    if snapshot is not None:
+        parts.holding.take_snapshot(snapshot, secret)
+    return parts
+
+
+def test_the_same_handle_for_the_same_name():
+    """
+    A flow that is asked for twice is counted in one place.
+    """
+    parts = parts_of()
+
+    assert parts.flow("pay") is parts.flow("pay")
+
+
+def test_reaches_flows_made_before_and_after():
+    """
+    A snapshot holds for the flows that there are, and for those made later.
+    """
+    parts = parts_of()
+    before = parts.flow("browse")
+    parts.holding.take_snapshot(NEW, None)
+
+    assert before.route("user-1") is parts.flow("pay").route("user-1") is Backend.NEW
+
+
+def test_break_glass_and_snapshot_do_not_replace_each_other():
+    """
+    Another snapshot leaves the lines in force, and other lines leave the snapshot.
+    """
+    parts = parts_of(FIRST)
+    parts.holding.take_break_glass({"pay": Backend.OLD})
+    parts.holding.take_snapshot(NEW, None)
+    assert parts.flow("pay").peek("user-1").reason == "break_glass"
+    assert parts.flow("browse").peek("user-1").backend is Backend.NEW
+
+    parts.holding.take_break_glass({})
+    assert parts.flow("pay").peek("user-1").backend is Backend.NEW
+
+
+def test_ready_with_a_snapshot():
+    """
+    Whoever waits for a snapshot is let go when there is one, in a child process too.
+    """
+    parts = parts_of()
+    assert not parts.holding.loaded.is_set()
+
+    parts.holding.take_snapshot(FIRST, None)
+    parts.holding.after_fork()
+    assert parts.holding.loaded.is_set()
+
+
+def test_an_unknown_flow_is_told_once():
+    """
+    A flow that the migration does not have is told once, whichever came first; a known one is not.
+    """
+    parts = parts_of()
+    parts.flow("early")
+    parts.flow("pay")
+    for _ in range(2):
+        parts.holding.take_snapshot(FIRST, None)
+    parts.flow("late")
+
+    logs = logged(parts.notices)
+    assert [(entry["event"], entry["flow"]) for entry in logs] == [
+        ("cutover.flow_unknown", "early"),
+        ("cutover.flow_unknown", "late"),
+    ]
+
+
+def test_overrides_without_the_secret_are_told():
+    """
+    Where overrides cannot be looked up, they are ignored, and the log says so once.
+    """
+    [key, *_] = KEYS
+    snapshot = after(lambda s: changes.override(s, "browse", key, Backend.NEW, secret=SECRET))
+    parts = parts_of(snapshot, None)
+    parts.holding.take_snapshot(snapshot, None)
+    assert parts.flow("browse").route(key) is Backend.OLD
+    assert events(logged(parts.notices)) == ["cutover.overrides_ignored"]
+
+    parts.holding.take_snapshot(snapshot, SECRET)
+    assert parts.flow("browse").route(key) is Backend.NEW
+
+
+def test_a_child_counts_from_zero():
+    """
+    After a fork the handles that there are route on, and count from zero.
+    """
+    parts = parts_of(NEW)
+    pay = parts.flow("pay")
+    pay.route("user-1")
+    pay.decide("user-1")
+    parts.holding.after_fork()
+    assert totals(pay) == {}
+
+    pay.route("user-1")
+    with pay.request("user-1"):
+        pass
+    assert totals(pay) == {("requests", "pay", "new", "percent"): 2, ("calls", "pay", "new", "ok"): 1}

@@ -1,0 +1,48 @@
+"""
+Asking objects that may raise.
+"""
+
+import pytest
+from strategies import Rude, Unmasked
+
+from cutover.router.strangers import kind_of, truth
+
+
+class Undecided:
+    """
+    Something that cannot tell whether it is true.
+    """
+
+    def __bool__(self) -> bool:
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(("kind", "true"), [(Undecided, False), (list, False), (Rude, True), (Unmasked, True)])
+def test_truth(kind, true):
+    """
+    What cannot tell whether it is true counts as false.
+    """
+    assert truth(kind()) is true
+
+
+class Nameless(type):
+    """
+    The type of types whose name cannot be read.
+    """
+
+    @property
+    def __name__(cls) -> str:
+        raise RuntimeError("no")
+
+
+class Stranger(metaclass=Nameless):
+    """
+    An object of a type whose name cannot be read.
+    """
+
+
+def test_kind():
+    """
+    The name of a type is what the interpreter knows, whatever its metaclass says.
+    """
+    assert [kind_of(x) for x in (1, "", Unmasked(), Stranger())] == ["int", "str", "Unmasked", "Stranger"]
