@@ -16,3 +16,4 @@ myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
+napoleon_custom_sections = [("Args of all of them", "params_style")]  # of `Flow`, for its methods
