@@ -42,7 +42,7 @@ def _options() -> Options:
     parser.add_argument("--no-wait", action="store_true", help="replay as fast as it can")
     parser.add_argument("--events", type=int, help="replay about so many of the 30,000 events")
     parser.add_argument("--folder", type=Path, default=Path("demo-run"), help="recreated each time (%(default)s)")
-    parser.add_argument("--svg", type=Path, metavar="FILE", help="leave a picture of the end there")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="leave a picture of the middle and the end there")
     given = parser.parse_args()
     seconds = None if given.no_wait else given.seconds
     return Options(folder=given.folder, seconds=seconds, events=given.events, svg=given.svg)

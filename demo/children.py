@@ -93,6 +93,16 @@ class Child:
             raise self._lost()
         return line.strip()
 
+    def check(self) -> None:
+        """
+        Make sure that it runs.
+
+        Raises:
+            DemoFailed: If it has ended.
+        """
+        if self._process.poll() is not None:
+            raise self._lost()
+
     def dismiss(self) -> None:
         """
         Ask it to end, without waiting.

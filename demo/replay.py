@@ -9,13 +9,16 @@ from typing import Final
 
 import attrs
 
-from demo.children import Child
+from cutover.operations.control import Control
 from demo.clickstream import Step
+from demo.errors import DemoFailed
 from demo.operator import Operator
+from demo.stage import Stage
 
 __all__ = ["Pace", "Replay"]
 
 FINEST: Final = 100  # a stretch is at most this part of the replay, so that the picture moves
+CHECK_IN_WITHIN: Final = 30.0  # seconds
 NAP: Final = 0.02  # seconds; while there is nothing to do yet
 
 
@@ -48,12 +51,12 @@ class Replay:
         position: How many steps are done.
     """
 
-    def __init__(self, workers: Sequence[Child], steps: Sequence[Step], pace: Pace, operator: Operator) -> None:
-        self._workers = workers
+    def __init__(self, stage: Stage, steps: Sequence[Step], pace: Pace, operator: Operator) -> None:
+        self._stage = stage
         self._steps = steps
         self._pace = pace
         self._operator = operator
-        self._began = monotonic()
+        self._began = 0.0
         self.position = 0
 
     @property
@@ -77,6 +80,21 @@ class Replay:
         """
         return self.position / max(monotonic() - self._began, NAP)
 
+    def await_check_ins(self, control: Control) -> None:
+        """
+        Wait until every worker has told the store of itself, so that no command counts one too few.
+
+        Raises:
+            DemoFailed: If one does not.
+        """
+        until = monotonic() + CHECK_IN_WITHIN
+        while len(control.instances()) < len(self._stage.workers):
+            for worker in self._stage.workers:
+                worker.check()
+            if monotonic() > until:
+                raise DemoFailed("not every worker has checked in at the store")
+            time.sleep(NAP)
+
     def run(self, show: Callable[[], None]) -> None:
         """
         Replay everything.
@@ -84,6 +102,7 @@ class Replay:
         Args:
             show: Called again and again, to draw how it stands.
         """
+        self._began = monotonic()
         while self.position < self.total or not self._operator.is_idle:
             self._operator.look(self.position)
             limit = self._limit()
@@ -99,8 +118,13 @@ class Replay:
         return min(due, longest, self._operator.limit(self.position))
 
     def _advance(self, limit: int) -> None:
-        for worker in self._workers:
-            worker.tell(str(limit))
-        for worker in self._workers:
-            worker.hear()
+        try:
+            for worker in self._stage.workers:
+                worker.tell(str(limit))
+            for worker in self._stage.workers:
+                worker.hear()
+        except DemoFailed:
+            for shop in self._stage.shops:
+                shop.check()  # without its shop a worker fails too: the shop is to blame
+            raise
         self.position = limit

@@ -5,6 +5,7 @@ One run of the demo, from an empty folder to the proofs.
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Final
 
 import attrs
 from rich.console import Console, Group, RenderableType
@@ -25,6 +26,8 @@ from demo.svg import HEIGHT, WIDTH, save_svg
 
 __all__ = ["Options", "play"]
 
+MIDDLE: Final = 0.6  # of the replay
+
 
 @attrs.frozen(kw_only=True)
 class Options:
@@ -35,7 +38,7 @@ class Options:
         folder: Where everything of it lies; recreated.
         seconds: How long the replay should take; None for as fast as it can, standing still while a command runs.
         events: About how many events to replay; None for all.
-        svg: Where to leave a picture of the end.
+        svg: Where to leave a picture of the middle and the end.
     """
 
     folder: Path
@@ -62,8 +65,8 @@ def play(options: Options, console: Console) -> bool:
     with Children(folder.logs, {**settings, "PROMETHEUS_MULTIPROC_DIR": str(folder.metrics)}) as children:
         stage = Stage.built(children, folder, options.events)
         with Operator(MOVES, settings, len(steps), hold=options.seconds is None) as operator:
-            replay = Replay(stage.workers, steps, Pace(options.seconds), operator)
-            last = _shown(replay, operator, folder, stage.metrics, console)
+            replay = Replay(stage, steps, Pace(options.seconds), operator)
+            middle = _shown(replay, operator, folder, stage.metrics, console)
         children.finish(stage.workers)  # what they counted last is handed over at their end
         counted = prove.scraped(stage.metrics)
         children.finish(stage.shops)
@@ -73,19 +76,27 @@ def play(options: Options, console: Console) -> bool:
     console.print(report, Text())
     console.print(onward(options.folder, folder.store), soft_wrap=True)
     if options.svg is not None:
-        save_svg(options.svg, Group(last, Text(), report))
+        save_svg(options.svg, Group(middle, Text(), report))
     return all(proof.holds for proof in proofs)
 
 
 def _shown(replay: Replay, operator: Operator, folder: Folder, metrics: str, console: Console) -> RenderableType:
     """
-    Replay everything on the screen, and give its last picture.
+    Replay everything on the screen, and give the picture of the middle, where the dials are under way.
     """
+    kept: list[RenderableType] = []
     with open_control(folder.store) as control:
         screen = Screen(console, control, operator, metrics)
+
+        def show() -> None:
+            screen.show(replay)
+            if not kept and replay.position >= MIDDLE * replay.total:
+                kept.append(screen.drawn(replay, WIDTH, HEIGHT))
+
+        replay.await_check_ins(control)
         with screen.opened():
-            replay.run(lambda: screen.show(replay))
-        return screen.drawn(replay, WIDTH, HEIGHT)
+            replay.run(show)
+    return kept[0]
 
 
 def _seen(folder: Folder) -> prove.Tallies:

@@ -86,13 +86,15 @@ def picture(head: RenderableType, status: Status, done: list[Done], running: str
     """
     # The commands below say what the status would say of the last changes.
     shown = status_view(attrs.evolve(status, last=()), width=width)
-    commands = Text(no_wrap=True, overflow="ellipsis")
-    for one in done:
-        commands.append("$ ", style="dim").append(one.command + "\n", style="bold")
-        commands.append(f"  {one.summary}\n", style="dim")
+    lines = [line for one in done for line in (_typed(one.command, "bold"), Text(f"  {one.summary}", style="dim"))]
     if running is not None:
-        commands.append("$ ", style="dim").append(running, style="bold yellow")
+        lines.append(_typed(running, "bold yellow"))
+    commands = Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
     return Group(head, Text(), shown, Text(), commands)
+
+
+def _typed(command: str, style: str) -> Text:
+    return Text("$ ", style="dim").append(command, style=f"not dim {style}")
 
 
 def _progress(replay: Replay, width: int, metrics: str) -> list[Text]:

@@ -1,5 +1,5 @@
 """
-The end of a run as a picture for the documentation.
+A run as a picture for the documentation.
 """
 
 import io
@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 __all__ = ["HEIGHT", "WIDTH", "save_svg"]
 
 WIDTH: Final = 92
-HEIGHT: Final = 24
+HEIGHT: Final = 25  # leaves room for two commands
 FONT_FACES: Final = re.compile(r"@font-face \{\{.*?\}\}\s*", re.DOTALL)
 
 

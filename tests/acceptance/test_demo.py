@@ -72,7 +72,7 @@ def children_of(process):
     """
     List the processes that a process has started: id and command.
     """
-    listed = subprocess.run(["ps", "-axo", "pid=,ppid=,command="], capture_output=True, text=True, check=True)
+    listed = subprocess.run(["ps", "-axww", "-o", "pid=,ppid=,command="], capture_output=True, text=True, check=True)
     rows = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
     return {int(pid): command for pid, parent, command in rows if int(parent) == process.pid}
 
@@ -92,9 +92,11 @@ def replaying(process, line="metrics: "):
     """
     Wait until the demo has written a line, at first that all is up, and give its children of the long-lived kinds.
     """
-    for written in process.stdout:
-        if line in written:
-            break
+    output = ""
+    while line not in output:
+        written = process.stdout.readline()
+        assert written, output
+        output += written
     return {pid: command for pid, command in children_of(process).items() if "-m demo." in command}
 
 
@@ -146,8 +148,10 @@ def test_failed_proofs(start, tmp_path):
     assert "holds  The ledger verifies" in output
 
 
-@pytest.mark.parametrize("victim", ["demo.worker", "demo.shop"])
-def test_crash(start, victim):
+@pytest.mark.parametrize(
+    ("victim", "name"), [("--share 1 3", "worker-1"), ("tiktok.db", "tiktok"), ("tokopedia.db", "tokopedia")]
+)
+def test_crash(start, victim, name):
     """
     Where a process of the demo is killed, the demo says which, exits with 1 and leaves no process.
     """
@@ -156,8 +160,8 @@ def test_crash(start, victim):
     os.kill(next(pid for pid, command in children.items() if victim in command), signal.SIGKILL)
     output, code = finished(process)
 
-    assert code == 1
-    assert "the demo failed: worker-" in output
+    assert code == 1, output
+    assert f"the demo failed: {name} has ended, exit code -9" in output
     assert len(children) == 6
     assert not any(map(is_alive, children))
 
@@ -172,8 +176,9 @@ def test_interrupted(start, sent, code):
     process = start(*LONG)
     children = replaying(process)
     process.send_signal(sent)
+    output, ended = finished(process)
 
-    assert finished(process)[1] == code
+    assert ended == code, output
     assert len(children) == 6
     until(lambda: not any(map(is_alive, children)))
 
