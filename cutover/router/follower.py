@@ -199,6 +199,7 @@ class Follower:
         mine = self._head()
         reading = self.source.read(name, seen=mine)
         self._offered = None if reading is None else reading.head
+        self.store_up = True  # already now: a program that only waited for the snapshot may end before this pass does
         if reading is None:
             self._complain("cutover.migration_missing", store=self.source.url, migration=name)
             return

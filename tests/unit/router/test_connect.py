@@ -1,0 +1,312 @@
+"""
+From parameters and environment to a router: what can never work is refused, and nothing else is.
+"""
+
+import attrs
+import pytest
+from prometheus_client import CollectorRegistry, Gauge
+from routers import FIRST, SHOP, ScriptedStore, after, at, events, reading
+from strategies import NAME, perform
+from structlog.testing import capture_logs
+
+import cutover
+from cutover.core.bucketing import PARTS
+from cutover.core.snapshot import Snapshot
+from cutover.errors import ConfigurationError
+from cutover.stores.sqlite import SqliteStore
+from cutover.testing.store_helpers import until
+
+NEW = after(at("browse", PARTS), at("purchase", PARTS))
+
+
+@pytest.fixture
+def connect():
+    """
+    Connect on a registry of its own; closed at the end.
+    """
+    made = []
+
+    def connected(*arguments, **options):
+        options = {"registry": CollectorRegistry(), **options}
+        made.append(cutover.connect(*arguments, **options))
+        return made[-1]
+
+    yield connected
+    for router in made:
+        router.close()
+
+
+@pytest.fixture
+def url(tmp_path):
+    """
+    The URL of a SQLite store that holds everything on NEW.
+    """
+    store = SqliteStore(tmp_path / "cutover.db")
+    write_all(store, [at("browse", PARTS), at("purchase", PARTS)])
+    store.close()
+    return store.url
+
+
+def write_all(store, verbs, secret=b"s" * 32) -> Snapshot:
+    """
+    Write the changes of the shop to a store.
+    """
+    before = None
+    for number in range(len(verbs) + 1):
+        changes, snapshot = perform(SHOP, verbs[:number])
+        store.append(
+            NAME,
+            expect=before,
+            head=snapshot.head,
+            change=changes[-1].encode(),
+            snapshot=snapshot.encode(),
+            secret=secret,
+        )
+        before = snapshot.head
+    return snapshot
+
+
+REFUSED = {
+    "no store": {"store": None},
+    "empty": {"store": ""},
+    "no scheme": {"store": "cutover.db"},
+    "unknown scheme": {"store": "etcd://host"},
+    "bad URL": {"store": "sqlite://cutover.db"},
+    "bad name": {"store": "memory:a/b"},
+    "NUL": {"store": "sqlite:////a\0b"},
+    "a number": {"store": 5},
+    "migration": {"migration": "Tokopedia!"},
+    "migration of another type": {"migration": 5},
+    "short secret": {"secret": "s" * 31},
+    "secret of another type": {"secret": b"s" * 32},
+    "cache": {"cache": "a\0b"},
+    "cache of another type": {"cache": 5},
+    "bootstrap": {"bootstrap": "a\0b"},
+    "bootstrap of another type": {"bootstrap": 5},
+    "break-glass": {"break_glass": "a\0b"},
+    "break-glass of another type": {"break_glass": object()},
+}
+
+
+@pytest.mark.parametrize("options", REFUSED.values(), ids=REFUSED)
+def test_what_can_never_work(connect, options):
+    """
+    A setting that can never work is refused when connecting, in words that say what is allowed.
+    """
+    with pytest.raises(ConfigurationError, match="allowed"):
+        connect(**{"store": "memory:never", **options})
+
+
+def test_the_secret_is_not_told(connect):
+    """
+    A secret that is refused does not stand in the refusal.
+    """
+    with pytest.raises(ConfigurationError) as caught:
+        connect("memory:never", secret="swordfish")
+
+    assert "swordfish" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fleet_metrics", [False, True])
+def test_metrics_of_somebody_else(connect, fleet_metrics):
+    """
+    A registry where somebody else has one of the names is refused.
+    """
+    registry = CollectorRegistry()
+    Gauge("cutover_instances" if fleet_metrics else "cutover_store_up", "Other", registry=registry)
+    with pytest.raises(ConfigurationError, match="registry"):
+        connect("memory:never", registry=registry, fleet_metrics=fleet_metrics)
+
+
+def test_follows_the_store(connect, url):
+    """
+    A router takes what the store holds, and says that it is ready.
+    """
+    router = connect(url)
+
+    assert router.wait_ready(10)
+    assert router.ready
+    assert router.snapshot == NEW
+    assert router.flow("pay").route("user-1") is cutover.Backend.NEW
+
+
+def test_the_environment(connect, url, monkeypatch, tmp_path):
+    """
+    What is left out is taken from the environment, and a parameter goes before it.
+    """
+    glass = tmp_path / "glass.toml"
+    glass.write_text('pay = "old"\n')
+    monkeypatch.setenv("CUTOVER_STORE", url)
+    monkeypatch.setenv("CUTOVER_MIGRATION", NAME)
+    monkeypatch.setenv("CUTOVER_SECRET", "s" * 40)
+    monkeypatch.setenv("CUTOVER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CUTOVER_BREAK_GLASS", str(glass))
+    router = connect()
+    assert router.wait_ready(10)
+    assert router.flow("pay").peek("user-1").reason == "break_glass"
+    assert until(lambda: list((tmp_path / "cache").glob("*.snapshot")))
+
+    assert not connect("memory:empty").wait_ready(0)
+
+
+def test_a_new_process_without_the_store(connect, url, tmp_path):
+    """
+    While the store is away, a new process routes by the copy that an earlier one left, under the name it learnt.
+    """
+    first = connect(url)
+    assert first.wait_ready(10)
+    assert until(lambda: list((tmp_path / "home").rglob("*.snapshot")))
+    first.close()
+    (tmp_path / "cutover.db").unlink()
+
+    router = connect(url)
+    assert router.snapshot == NEW
+    assert router.flow("pay").route("user-1") is cutover.Backend.NEW
+
+
+def test_without_a_copy(connect, url, tmp_path):
+    """
+    With the copy switched off nothing is written, and a new process without the store routes everything to OLD.
+    """
+    first = connect(url, cache="off")
+    assert first.wait_ready(10)
+    first.close()
+    (tmp_path / "cutover.db").unlink()
+
+    router = connect(url, cache="off")
+    assert not router.ready
+    assert router.flow("pay").decide("user-1")[1:3] == ("old", "default")
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_new_pod_on_an_empty_disk(connect, tmp_path):
+    """
+    With a bootstrap at 100%, not one request of a new pod goes to OLD, also where the store cannot be reached.
+    """
+    bootstrap = tmp_path / "snapshot.json"
+    bootstrap.write_text(NEW.encode())
+    router = connect(f"sqlite:///{tmp_path}/nowhere.db", bootstrap=bootstrap)
+
+    assert {router.flow("pay").route(f"user-{number}") for number in range(1000)} == {cutover.Backend.NEW}
+
+
+def test_the_copy_goes_before_the_bootstrap(connect, url, tmp_path):
+    """
+    What the store said last is newer than what an image was built with.
+    """
+    first = connect(url)
+    assert first.wait_ready(10)
+    assert until(lambda: list((tmp_path / "home").rglob("*.snapshot")))
+    first.close()
+    (tmp_path / "cutover.db").unlink()
+    bootstrap = tmp_path / "snapshot.json"
+    bootstrap.write_text(FIRST.encode())
+
+    assert connect(url, bootstrap=bootstrap).snapshot == NEW
+
+
+BOOTSTRAPS = {
+    "missing": (None, "cutover.bootstrap_unreadable"),
+    "corrupt": (NEW.encode()[:-9], "cutover.bootstrap_unreadable"),
+    "empty": ("", "cutover.bootstrap_unreadable"),
+    "deep": ("[" * 1_000_000, "cutover.bootstrap_unreadable"),
+    "foreign": (
+        attrs.evolve(NEW, definition=attrs.evolve(SHOP, name="other")).encode(),
+        "cutover.bootstrap_foreign",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "event"), BOOTSTRAPS.values(), ids=BOOTSTRAPS)
+def test_a_bootstrap_that_is_none(connect, tmp_path, content, event):
+    """
+    A bootstrap that cannot be used is told and ignored: connecting does not fail for it.
+    """
+    bootstrap = tmp_path / "snapshot.json"
+    if content is not None:
+        bootstrap.write_text(content)
+    with capture_logs() as logs:
+        router = connect("memory:none", migration=NAME, bootstrap=bootstrap)
+
+    assert event in events(logs)
+    assert not router.ready
+
+
+def test_nothing_that_may_heal_is_refused(connect, tmp_path):
+    """
+    Whatever is wrong with store, cache and break-glass file at the moment, connecting works, and the flows are on OLD.
+    """
+    (tmp_path / "cutover.db").write_bytes(b"not a database" * 99)
+    (tmp_path / "cache").write_text("")
+    (tmp_path / "glass.toml").mkdir()
+    with capture_logs() as logs:
+        router = connect(
+            f"sqlite:///{tmp_path}/cutover.db",
+            cache=tmp_path / "cache",
+            break_glass=tmp_path / "glass.toml",
+        )
+        assert until(lambda: "cutover.store_corrupt" in events(logs))
+
+    assert "cutover.break_glass_wrong" in events(logs)
+    assert router.flow("pay").decide("user-1")[1:3] == ("old", "default")
+
+
+def test_a_copy_of_another_migration(connect, url, tmp_path):
+    """
+    A copy that holds another migration than the one asked for is not routed by.
+    """
+    first = connect(url, migration=NAME)
+    assert first.wait_ready(10)
+    assert until(lambda: list((tmp_path / "home").rglob("*.snapshot")))
+    first.close()
+    [path] = (tmp_path / "home").rglob("*.snapshot")
+    (tmp_path / "cutover.db").unlink()
+    from cutover.router.cache import CachedCopy
+
+    path.replace(CachedCopy(path.parent, url, "other").path)
+
+    assert connect(url, migration="other").snapshot is None
+
+
+def test_a_path_that_is_not_utf8(connect, tmp_path, monkeypatch):
+    """
+    A path with bytes that are no UTF-8, as the environment may give it, is a path.
+    """
+    monkeypatch.setenv("CUTOVER_STORE", f"sqlite:///{tmp_path}/caf\udce9.db")
+    monkeypatch.setenv("CUTOVER_SECRET", "\udce9" * 32)
+
+    assert not connect().ready
+
+
+def test_a_store_object_stays_open(connect):
+    """
+    A store that the application made is used as it is, and open after the router is closed.
+    """
+    store = ScriptedStore(reading(NEW))
+    router = connect(store)
+    assert router.wait_ready(10)
+    router.close()
+
+    assert store.reports[-1].closing
+    assert store.closed == 0
+
+
+def test_fleet_metrics_after_a_restart(connect):
+    """
+    A router with the fleet's metrics can be closed and made again in one process.
+    """
+    registry = CollectorRegistry()
+    connect("memory:fleet", registry=registry, fleet_metrics=True).close()
+
+    assert connect("memory:fleet", registry=registry, fleet_metrics=True)
+
+
+def test_a_file_is_followed(connect, tmp_path):
+    """
+    A file that GitOps keeps is followed as a store is.
+    """
+    (tmp_path / "snapshot.json").write_text(NEW.encode())
+    router = connect(f"file:{tmp_path}/snapshot.json")
+
+    assert router.wait_ready(10)
+    assert router.snapshot == NEW
