@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["servers.postgresql", "servers.redis"]
+pytest_plugins = ["servers.postgresql", "servers.redis", "servers.relay"]
 
 
 def refused_under_ci(report):

@@ -21,6 +21,7 @@ SERVERS = (
     "valkey_url",
     "valkey_with_log_url",
     "old_redis_url",
+    "relay_url",
 )
 
 

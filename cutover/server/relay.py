@@ -1,0 +1,223 @@
+"""
+A relay: all migrations of one store, each followed by a thread of its own, and calls that go through to the store.
+"""
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import monotonic
+from typing import Final, TypeVar
+
+from cutover.errors import StoreError, Unavailable
+from cutover.router.log import log
+from cutover.server.copies import Copies
+from cutover.server.hub import Hub
+from cutover.server.mirror import Mirror
+from cutover.stores.base import Store
+
+__all__ = ["Relay"]
+
+T = TypeVar("T")
+
+POLL: Final = 1.0  # seconds; the truth is read at least this often
+FIRST_RETRY: Final = 0.1  # seconds; doubled with each failure, full jitter
+LAST_RETRY: Final = 2.0
+CLOCK_EVERY: Final = 10.0  # seconds; how far the store's clock is from this machine's is measured so often
+THREADS: Final = 16  # calls to the store at a time
+QUEUE: Final = 256  # calls that may wait for one of them
+STORE_PATIENCE: Final = 8.0  # seconds; every store ends its calls before
+JOIN_PATIENCE: Final = 0.5
+
+
+class Relay:
+    """
+    What one `cutover serve` knows, and how it asks its store.
+
+    Args:
+        store: Not closed by the relay.
+        folder: Where it keeps what must outlive it; None for nowhere.
+        trusting: Documents, changes and dates are taken as clients and the store give them. For the store contract,
+            whose documents mean nothing.
+
+    Attributes:
+        mirrors: By migration.
+        answered: The store was reached since this process began.
+        store_up: The store answered when it was last asked for its migrations.
+    """
+
+    def __init__(self, store: Store, *, folder: Path | None = None, trusting: bool = False) -> None:
+        self.store = store
+        self.trusting = trusting
+        self.hub = Hub()
+        self.mirrors: dict[str, Mirror] = {}
+        self.answered = False
+        self.store_up = False
+        self._copies = Copies(folder, store.url)
+        self._offset = timedelta(0)
+        self._clock_due = 0.0
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._calls = ThreadPoolExecutor(THREADS, thread_name_prefix="cutover-call")
+        self._queued = 0
+
+    @property
+    def has_data(self) -> bool:
+        """
+        Whether there is anything to serve.
+        """
+        return self.answered or any(mirror.held for mirror in tuple(self.mirrors.values()))
+
+    def start(self) -> None:
+        """
+        Begin to follow the store; on the running loop.
+        """
+        self.hub.open()
+        for copy in self._copies.read():
+            self._mirror(copy.migration).restore(copy)
+        for name in tuple(self.mirrors):
+            self._follow(name)
+        self._spawn(self._discover)
+
+    def stop(self) -> None:
+        """
+        Stop following. Threads that a store still holds are daemons, and are not waited for long.
+        """
+        self._stop.set()
+        deadline = monotonic() + JOIN_PATIENCE
+        for thread in self._threads:
+            thread.join(max(deadline - monotonic(), 0))
+        self._calls.shutdown(wait=False, cancel_futures=True)
+
+    def now(self) -> datetime:
+        """
+        Read the store's clock, as far as it is known.
+        """
+        return datetime.now(UTC) + self._offset
+
+    def mirror(self, migration: str) -> Mirror | None:
+        """
+        Give what is held of a migration; None where nothing is.
+        """
+        found = self.mirrors.get(migration)
+        return None if found is None or found.held is None else found
+
+    async def look(self, migration: str) -> Mirror | None:
+        """
+        Give what is held of a migration, and ask the store where nothing is: somebody may have made it just now.
+        """
+        if self.mirror(migration) is None and await self.call(lambda: self.store.read(migration)) is not None:
+            with self.writing(migration) as mirror:
+                await self.call(mirror.refresh)
+        return self.mirror(migration)
+
+    @contextmanager
+    def writing(self, migration: str) -> Iterator[Mirror]:
+        """
+        Give the mirror of a migration that need not be there yet, and follow it from then on if it is there afterwards.
+        """
+        mirror = self._mirror(migration)
+        try:
+            yield mirror
+        finally:
+            if mirror.held is not None:
+                self.answered = self.answered or mirror.store_up
+                self._follow(migration)
+            else:
+                self.mirrors.pop(migration, None)
+
+    async def call(self, work: Callable[[], T], *, writes: bool = False) -> T:
+        """
+        Ask the store something, on a thread.
+
+        Args:
+            writes: Whether it may have been done when the answer is late.
+
+        Raises:
+            Unavailable: If it takes too long, or too many calls are waiting.
+        """
+        if self._queued >= QUEUE:
+            raise Unavailable("too many calls are waiting for the store")
+        self._queued += 1
+        try:
+            future = asyncio.get_running_loop().run_in_executor(self._calls, work)
+            return await asyncio.wait_for(future, STORE_PATIENCE)
+        except TimeoutError as error:
+            raise Unavailable("the store did not answer in time", in_doubt=writes) from error
+        finally:
+            self._queued -= 1
+
+    def _mirror(self, migration: str) -> Mirror:
+        with self._lock:
+            found = self.mirrors.get(migration)
+            if found is None:
+                found = self.mirrors[migration] = Mirror(
+                    migration,
+                    self.store,
+                    self._copies,
+                    now=self.now,
+                    changed=self.hub.changed,
+                    trusting=self.trusting,
+                )
+        return found
+
+    def _follow(self, migration: str) -> None:
+        name = f"cutover-follow-{migration}"
+        with self._lock:
+            if any(thread.name == name for thread in self._threads):
+                return
+            self._spawn(lambda: self._run(self._mirror(migration)), name)
+
+    def _spawn(self, work: Callable[[], None], name: str = "cutover-discover") -> None:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _discover(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                for name in self.store.migrations():
+                    self._follow(name)
+                self._set_clock()
+                failures, self.answered, self.store_up = 0, True, True
+            except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the thread
+                if self.store_up or not failures:
+                    log.error("cutover.relay_store_unavailable", store=self.store.url, error=str(error))
+                failures, self.store_up = failures + 1, False
+            self._stop.wait(pause_after(failures))
+
+    def _run(self, mirror: Mirror) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                mirror.refresh()
+                failures = 0
+                held = mirror.held
+                self.store.wait(mirror.migration, seen=None if held is None else held.head, timeout=POLL)
+            except StoreError:  # the mirror has said so
+                failures += 1
+            except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the thread
+                log.error("cutover.relay_fails", migration=mirror.migration, error=repr(error))
+                failures += 1
+            if failures:
+                self._stop.wait(pause_after(failures))
+
+    def _set_clock(self) -> None:
+        if monotonic() >= self._clock_due:
+            self._offset = self.store.now() - datetime.now(UTC)
+            self._clock_due = monotonic() + CLOCK_EVERY
+
+
+def pause_after(failures: int) -> float:
+    """
+    Give the seconds until the store is asked again.
+    """
+    if not failures:
+        return random.uniform(POLL / 2, POLL)  # noqa: S311 - jitter
+    return random.uniform(0, min(LAST_RETRY, FIRST_RETRY * 2 ** min(failures, 10)))  # noqa: S311 - jitter
