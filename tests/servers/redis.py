@@ -4,7 +4,6 @@ Valkey 8 with and without its log on disk, and Redis 6.2, which cannot say what 
 
 import itertools
 import signal
-import socket
 import subprocess
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ import pytest
 import redis
 
 from cutover.testing.store_helpers import until
+from servers.ports import free_port
 
 NUMBERS = itertools.count()
 LOG = ("--appendonly", "yes", "--appendfsync", "everysec")
@@ -86,15 +86,6 @@ class Server:
                 return client.ping()
         except redis.RedisError:
             return False
-
-
-def free_port():
-    """
-    Find a port that nobody listens on.
-    """
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 @contextmanager
