@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from pages import ROOT, blocks_of, file_in
-from services import free_port
+from servers.ports import free_port
 
 TUTORIAL = ROOT / "docs/tutorial/first-migration.md"
 HOW_TOS = ROOT / "docs/how-to"

@@ -13,7 +13,8 @@ import attrs
 import pytest
 from pages import ROOT, file_in
 from prometheus_client.parser import text_string_to_metric_families
-from services import free_port, get, serving, until
+from servers.ports import free_port
+from servers.running import get, serving, until
 
 import cutover
 from cutover.operations.control import Control

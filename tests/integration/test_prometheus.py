@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from pages import ROOT, blocks_of, file_in
-from services import free_port, get, get_json, serving, until
+from servers.ports import free_port
+from servers.running import get, get_json, serving, until
 
 import cutover
 from cutover.operations.control import control as open_control

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-CONFTEST = Path(__file__).parents[1] / "conftest.py"
+TESTS = Path(__file__).parents[1]
 KINDS = {
     "call": "import pytest\ndef test(): pytest.skip('no service')\n",
     "mark": "import pytest\n@pytest.mark.skip(reason='no service')\ndef test(): pass\n",
@@ -23,11 +23,10 @@ def run(folder, body, **environment):
     """
     Run pytest over one module with our hooks.
     """
-    (folder / "conftest.py").write_text(CONFTEST.read_text())
-    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "pytest.ini").write_text(f"[pytest]\npythonpath = {TESTS}\n")
     (folder / "test_it.py").write_text(body)
     known = {name: value for name, value in os.environ.items() if name != "CI"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "skips"]
     return subprocess.run(
         command, cwd=folder, env={**known, **environment}, capture_output=True, text=True, timeout=60, check=False
     )

@@ -1,10 +1,9 @@
 """
-Real servers for a test: started on a free port, waited for, and ended.
+Real servers for a test: waited for, asked, and ended.
 """
 
 import json
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -32,15 +31,6 @@ def until(look: Callable[[], T]) -> T:
         if time.monotonic() > end:
             pytest.fail(f"{look.__name__} gave {seen!r} for {PATIENCE} s")
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    """
-    Find a port that nobody listens on.
-    """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def get(url: str) -> str:
