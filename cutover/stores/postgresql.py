@@ -6,11 +6,9 @@ swaps in one statement too: of two at once, the second waits for the row, sees i
 its condition no longer holds. No statement relies on what an earlier one of its transaction saw.
 """
 
-import random
-import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import attrs
 
@@ -21,16 +19,14 @@ from cutover.forks import PerProcess
 from cutover.stores.base import Durability, Reading
 from cutover.stores.postgresql_errors import NoTables
 from cutover.stores.postgresql_fleet import fleet, fold, is_due, report_values
-from cutover.stores.postgresql_hint import Hint, Mark
-from cutover.stores.postgresql_schema import STEPS, checked, explained, for_schema, set_up
+from cutover.stores.postgresql_hint import Hint
+from cutover.stores.postgresql_schema import checked, explained, for_schema, own_version, set_up
 from cutover.stores.postgresql_session import Rows, Session, Transaction
 from cutover.stores.postgresql_url import parse
+from cutover.stores.postgresql_watch import Watch
 from cutover.stores.writing import check_append, check_expected
 
 __all__ = ["PostgresqlStore"]
-
-POLL: Final = 1.0  # seconds between two looks, whatever was heard or not
-FRESH: Final = 0.1  # seconds after a read in which waiting need not look first
 
 
 class PostgresqlStore:
@@ -46,8 +42,7 @@ class PostgresqlStore:
         self._address = parse(url)
         self._queries = for_schema(self._address.schema)
         self._session = Session(self._address)
-        self._hint = PerProcess(lambda: Hint(self._address, self._announce))
-        self._known: PerProcess[dict[str, tuple[Head, Mark, float]]] = PerProcess(dict)
+        self._watch = PerProcess(lambda: Watch(Hint(self._address, self._announce)))
 
     @property
     def url(self) -> str:
@@ -66,7 +61,8 @@ class PostgresqlStore:
         """
         Read one migration, as `Source.read` says.
         """
-        mark = self._hint.get().mark(migration)
+        watch = self._watch.get()
+        mark = watch.mark(migration)
         values = {"migration": migration, **_parts(seen)}
         ((*head, secret, document, ancestor),) = self._rows("read", values)
         if head[0] is None:
@@ -77,7 +73,7 @@ class PostgresqlStore:
             secret=secret,
             ancestor=ancestor,
         )
-        self._known.get()[migration] = (reading.head, mark, time.monotonic())
+        watch.found(migration, reading.head, mark)
         return reading
 
     def wait(self, migration: str, *, seen: Head | None, timeout: float) -> None:
@@ -86,32 +82,18 @@ class PostgresqlStore:
 
         What is heard only shortens the pauses; a change that was not heard of is found after a second.
         """
-        deadline = time.monotonic() + timeout
-        hint, mark = self._hint.get(), self._just_read(migration, seen)
-        first: Head | str | None = seen
-        if mark is None:
-            mark = hint.mark(migration)
-            first = self._glimpse(migration)
-            if not isinstance(first, str) and first != seen:
-                return
-        while not self._session.closed and (left := deadline - time.monotonic()) > 0:
-            is_hinted = hint.wait(migration, mark, min(left, POLL * random.uniform(0.8, 1)))  # noqa: S311 - jitter
-            if not is_hinted and (self._session.closed or time.monotonic() >= deadline):
-                return
-            mark = hint.mark(migration)
-            if self._glimpse(migration) != first:
-                if not is_hinted:
-                    hint.renew()
-                return
+        watch = self._watch.get()
+        if not self._session.closed:
+            watch.wait(migration, seen, timeout, lambda: self._glimpse(migration))
 
     def close(self) -> None:
         """
         Let go of the connections and wake every `wait`; may be called twice, and from any thread.
         """
         self._session.close()
-        hint = self._hint.peek()
-        if hint is not None:
-            hint.close()
+        watch = self._watch.peek()
+        if watch is not None:
+            watch.close()
 
     def append(
         self,
@@ -137,7 +119,7 @@ class PostgresqlStore:
             "change": change.encode(),
             "snapshot": snapshot.encode(),
             "secret": secret,
-            "schema": len(STEPS),
+            "schema": own_version(),
             "channel": self._address.schema,
         }
         try:
@@ -206,19 +188,10 @@ class PostgresqlStore:
         of = {"migration": values["migration"]}
         version = transaction.run(self._queries["schema"])
         ((*head,),) = checked(self._address, transaction.run(self._queries["head"], of))
-        if version != [(len(STEPS),)]:
+        if version != [(own_version(),)]:
             return False
         check_expected(values["migration"], expect, None if head[0] is None else Head(*head))
         raise Unavailable(f"{self.url} was changed and changed back meanwhile; try again")
-
-    def _just_read(self, migration: str, seen: Head | None) -> Mark | None:
-        """
-        Give the mark from before the last read, if that has just found *seen*: waiting need not look again then.
-        """
-        known = self._known.get().get(migration)
-        if known is None or known[0] != seen or time.monotonic() - known[2] > FRESH:
-            return None
-        return known[1]
 
     def _glimpse(self, migration: str) -> Head | str | None:
         """

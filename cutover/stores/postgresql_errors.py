@@ -13,6 +13,7 @@ from cutover.errors import Corrupt, CutoverError, Unavailable
 
 __all__ = ["Interrupted", "Late", "NoTables", "is_lost", "translated"]
 
+LOST: Final = ("08", "57P", "25P03")  # states that end a session
 NO_TABLES: Final = ("42P01", "3F000")  # undefined table, undefined schema
 UNAVAILABLE: Final = {  # by the class of the SQLSTATE, or by the whole of it
     "08": "the connection was lost",
@@ -65,9 +66,7 @@ def is_lost(error: BaseException) -> bool:
     """
     Tell whether the connection ended under a statement: a fresh one may well work.
     """
-    return isinstance(error, psycopg.OperationalError) and (
-        error.sqlstate is None or error.sqlstate[:2] in {"08", "57"}
-    )
+    return isinstance(error, psycopg.OperationalError) and (error.sqlstate is None or error.sqlstate.startswith(LOST))
 
 
 @contextmanager
@@ -109,7 +108,8 @@ def _meaning(shown: str, error: psycopg.Error, *, in_doubt: bool) -> CutoverErro
             return Unavailable(f"{shown} {UNAVAILABLE[known]} ({state}: {text})", in_doubt=doubt)
         if known in CORRUPT:
             return Corrupt(f"{shown} {CORRUPT[known]} ({state}: {text})")
-    return Unavailable(f"{shown} cannot be used ({state}: {text})", in_doubt=in_doubt)
+    doubt = in_doubt and _ends_the_session(error)
+    return Unavailable(f"{shown} cannot be used ({state}: {text})", in_doubt=doubt)
 
 
 def _ends_the_session(error: psycopg.Error) -> bool:

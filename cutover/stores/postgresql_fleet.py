@@ -9,7 +9,7 @@ import attrs
 
 from cutover.core.canonical import decode, encode
 from cutover.core.checkin import TOO_LATE, CheckIn, Fleet, totals_document
-from cutover.stores.postgresql_schema import STEPS, Queries
+from cutover.stores.postgresql_schema import Queries, own_version
 from cutover.stores.postgresql_session import Rows, Transaction
 from cutover.stores.writing import add_documents, hour_of, oldest_open, oldest_taken, sums
 
@@ -22,7 +22,7 @@ def report_values(migration: str, report: CheckIn, now: datetime) -> dict[str, A
     """
     minutes = {minute: totals for minute, totals in report.minutes.items() if minute >= oldest_taken(now)}
     return {
-        "schema": len(STEPS),
+        "schema": own_version(),
         "migration": migration,
         "instance": report.instance,
         "sequence": report.sequence,

@@ -27,9 +27,9 @@ __all__ = ["Hint", "Mark"]
 Mark = tuple[int, int]
 
 ECHO_PATIENCE: Final = 2.0  # seconds until an echo counts as never coming
-FIRST_PAUSE: Final = 0.1  # seconds before the next attempt to listen, doubled each time
+FIRST_PAUSE: Final = 0.1  # seconds until the next attempt to listen at the latest, doubled each time
 LONGEST_PAUSE: Final = 10.0
-DEAF_PAUSE: Final = 300.0  # where a pooler is in the way, which does not change often
+DEAF_PAUSE: Final = 300.0  # where a pooler or a replica is in the way, which does not change often
 IDLE: Final = 60.0  # seconds without anyone waiting, after which nobody listens
 CLOSE_PATIENCE: Final = 0.5
 ENDINGS: Final = (psycopg.Error, OSError, Late, Interrupted, StoreError)
@@ -60,6 +60,13 @@ class Hint:
         self._wanted = 0.0
         self._thread: threading.Thread | None = None
         self._bell: socket.socket | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        """
+        Tell whether it was closed.
+        """
+        return self._closing.is_set()
 
     def mark(self, migration: str) -> Mark:
         """
@@ -117,12 +124,12 @@ class Hint:
             began = time.monotonic()
             try:
                 self._subscription(ear)
-            except _Deaf:
+            except (_Deaf, psycopg.errors.ReadOnlySqlTransaction):  # a replica notifies nobody
                 self._closing.wait(DEAF_PAUSE)
             except ENDINGS:
                 attempt = 0 if time.monotonic() - began > LONGEST_PAUSE else attempt + 1
                 pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 10))
-                self._closing.wait(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter: not all at once
+                self._closing.wait(random.uniform(0, pause))  # noqa: S311 - jitter: not all at once
             finally:
                 self._tell(is_live=False)
         ear.close()

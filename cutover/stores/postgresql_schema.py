@@ -10,11 +10,11 @@ from cutover.stores.postgresql_session import Rows, Session, Transaction
 from cutover.stores.postgresql_url import Address
 from cutover.stores.queries import load_queries
 
-__all__ = ["STEPS", "Queries", "checked", "explained", "for_schema", "set_up"]
+__all__ = ["Queries", "checked", "explained", "for_schema", "own_version", "set_up"]
 
 Queries = Mapping[str, str]
 
-#: What leads from each version of the tables to the next. A new place runs all, so it looks like one brought up to date.
+#: What leads from each version of the tables to the next. A new place runs all: it looks like one brought up to date.
 STEPS: Final[Sequence[str]] = ("schema_1",)
 HERE: Final = "cutover."  # how the queries are written down
 QUERIES: Final = load_queries("postgresql.sql")
@@ -27,6 +27,13 @@ def for_schema(schema: str) -> Queries:
     return {name: text.replace(HERE, f'"{schema}".') for name, text in QUERIES.items()}
 
 
+def own_version() -> int:
+    """
+    Number the tables that this library writes.
+    """
+    return len(STEPS)
+
+
 def checked(address: Address, rows: Rows) -> Rows:
     """
     Check the version of the tables, which every query gives first, and take it off the rows.
@@ -37,8 +44,8 @@ def checked(address: Address, rows: Rows) -> Rows:
     if not rows:
         raise Corrupt(f"{address.shown} is damaged: the table store in schema {address.schema} is empty")
     version = rows[0][0]
-    if version > len(STEPS):
-        raise Corrupt(f"{address.shown} has the store schema {version}; this version reads {len(STEPS)}")
+    if version > own_version():
+        raise Corrupt(f"{address.shown} has the store schema {version}; this version reads {own_version()}")
     return [row[1:] for row in rows]
 
 
@@ -55,7 +62,7 @@ def explained(session: Session, queries: Queries, missing: Unavailable) -> Store
     return missing
 
 
-def set_up(transaction: Transaction, queries: Queries, address: Address, steps: Sequence[str] = STEPS) -> None:
+def set_up(transaction: Transaction, queries: Queries, address: Address) -> None:
     """
     Create the tables, or bring those of an earlier library up to date; nothing where they are.
 
@@ -73,12 +80,11 @@ def set_up(transaction: Transaction, queries: Queries, address: Address, steps: 
     if not is_present:
         transaction.run(f'CREATE SCHEMA "{address.schema}"')
     version = _version(transaction, queries) if is_ours else 0
-    if version > len(steps):
-        checked(address, [(version,)])
-    for step in steps[version:]:
+    checked(address, [(version,)])
+    for step in STEPS[version:]:
         transaction.run_script(queries[step])
-    if version < len(steps):
-        transaction.run(queries["set_schema"], {"schema": len(steps)})
+    if version < own_version():
+        transaction.run(queries["set_schema"], {"schema": own_version()})
 
 
 def _version(transaction: Transaction, queries: Queries) -> int:

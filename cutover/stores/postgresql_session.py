@@ -28,14 +28,16 @@ PATIENCE: Final = 5.0  # seconds without a sign of the server
 LONGEST: Final = 30.0  # seconds for one statement in all, for large documents over slow lines
 CLOSE_PATIENCE: Final = 0.5
 # The server gives up before the client does: then the client knows that nothing was done, and no backend stays behind.
-LIMITS: Final = "set_config('statement_timeout', '4s', true), set_config('lock_timeout', '3s', true)"
-ALONE: Final = f"SELECT {LIMITS}; "
+LOCKS: Final = "set_config('lock_timeout', '3s', true)"
+ALONE: Final = f"SELECT set_config('statement_timeout', '{LONGEST:.0f}s', true), {LOCKS}; "
 BEGIN: Final = (
-    f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT {LIMITS}, "
+    f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config('statement_timeout', '4s', true), {LOCKS}, "
     "set_config('idle_in_transaction_session_timeout', '5s', true), "
     # durable whatever the database's default; stronger settings are left alone
     "CASE WHEN current_setting('synchronous_commit') = 'off' THEN set_config('synchronous_commit', 'on', true) END"
 )
+# A limit would end the wait for a synchronous standby, and the server would acknowledge what that does not have.
+COMMIT: Final = "SET LOCAL statement_timeout = 0; COMMIT"
 GATE: Final = Gate()  # a fork while the driver resolves names or sets up TLS would pass its locks on
 
 
@@ -88,7 +90,7 @@ class Transaction:
         Make it last.
         """
         self.is_committing = True
-        self._connection.execute("COMMIT")
+        self._connection.execute(COMMIT.encode())
 
 
 class Session:
@@ -115,15 +117,18 @@ class Session:
         Args:
             writes: Whether it is in doubt what was done where no answer comes.
         """
+        is_sent = False
 
         def once(connection: Connection) -> Rows:
+            nonlocal is_sent
+            is_sent = True
             cursor = psycopg.ClientCursor(connection)
             cursor.execute((ALONE + query).encode(), values)
             while cursor.nextset():
                 pass
             return _rows(cursor)
 
-        with self._entered() as link, translated(self.address.shown, in_doubt=lambda: writes):
+        with self._entered() as link, translated(self.address.shown, in_doubt=lambda: writes and is_sent):
             return link.attempted(once)
 
     @contextmanager
@@ -193,6 +198,7 @@ class _Link:
             except psycopg.OperationalError as error:
                 if not is_lost(error) or self._closing.is_set():
                     raise
+        self.drop()
         self._connection = connected(self._address, self._closing)
         return self._dropping(work, self._connection)
 
@@ -240,8 +246,12 @@ def connected(address: Address, closing: threading.Event) -> Connection:
     """
     Connect, within the time that the URL allows for each address of the host.
     """
-    with GATE.held():
+    if not GATE.acquire(PATIENCE):
+        raise Late
+    try:
         connection = Connection.connect("", autocommit=True, prepare_threshold=None, **address.parameters)
+    finally:
+        GATE.release()
     connection.closing = closing
     return connection
 

@@ -56,6 +56,9 @@ def parse(url: str) -> Address:
         ConfigurationError: If it can never work. The message shows no credentials.
     """
     base, _, query = url.partition("?")
+    user, at, _ = base.partition("//")[2].rpartition("@")
+    if at and not {"/", "@"}.isdisjoint(user):  # libpq would take a part of the password for the host, and show it
+        raise _unreadable()
     options = dict(parse_qsl(query, keep_blank_values=True))
     schema, notify = options.pop("schema", "cutover"), options.pop("notify", "on")
     if not SCHEMA.fullmatch(schema):
@@ -68,9 +71,13 @@ def parse(url: str) -> Address:
     try:
         parameters = conninfo_to_dict(rest)
     except psycopg.Error:  # without its text, which may show a part of the password
-        raise ConfigurationError(f"the PostgreSQL URL cannot be read; allowed: {ALLOWED}") from None
+        raise _unreadable() from None
     shown = _shown(parameters, schema)
     return Address(shown=shown, parameters={**DEFAULTS, **parameters}, schema=schema, notify=notify == "on")
+
+
+def _unreadable() -> ConfigurationError:
+    return ConfigurationError(f"the PostgreSQL URL cannot be read; allowed: {ALLOWED}")
 
 
 def _shown(parameters: Mapping[str, Any], schema: str) -> str:
