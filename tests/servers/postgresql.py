@@ -21,6 +21,7 @@ from servers.ports import free_port
 
 NUMBERS = itertools.count()
 NEWEST, OLDER = "pginstall18", "pginstall"
+GUARDED = "guarded"  # the one user that needs a password
 UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root
 
 
@@ -61,6 +62,8 @@ class Server:
         Make an empty cluster.
         """
         self.run("initdb", "-D", self.data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C")
+        rules = self.data / "pg_hba.conf"
+        rules.write_text(f"host all {GUARDED} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
 
     def run(self, program, *arguments):
         """

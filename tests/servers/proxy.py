@@ -1,85 +1,91 @@
 """
-A proxy between a store and its server, which can stop forwarding and cut connections.
+A proxy in front of a server that can stop forwarding: connections stay open and nothing arrives any more.
 """
 
 import socket
 import threading
 from contextlib import contextmanager, suppress
 
-CHUNK = 65_536
+CHUNK = 65536
 
 
 class Proxy:
     """
-    Forwards connections to a port of this machine.
-
-    Attributes:
-        port: Where it listens.
-        word: What, in a request, makes it swallow the answer; None for nothing.
-        cutting: Whether it cuts the connection in place of swallowing the answer.
-        reached: Set once the word was seen.
+    Forwards TCP connections to a port, until told to hold everything back, or only the answers.
     """
 
-    def __init__(self, target):
-        self.word = None
-        self.cutting = False
-        self.reached = threading.Event()
-        self._target = target
-        self._stalled = set()
-        self._sockets = []
+    def __init__(self, port):
+        self._target = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
+        self._requests, self._answers = threading.Event(), threading.Event()
+        self._sockets = [self._listener]
+        self.forward()
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def stall(self):
+    def forward(self):
         """
-        Stop forwarding on every connection there is, without closing any: the half-open state that a lost peer leaves.
+        Let everything through, also what was held back.
         """
-        self._stalled.update(self._sockets)
+        self._requests.set()
+        self._answers.set()
+
+    def hold(self):
+        """
+        Hold everything back.
+        """
+        self._requests.clear()
+        self._answers.clear()
+
+    def hold_answers(self):
+        """
+        Let requests through and hold the answers back.
+        """
+        self._answers.clear()
+
+    def cut(self):
+        """
+        Break all connections that there are.
+        """
+        for sock in self._sockets[1:]:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def close(self):
         """
-        Close everything.
+        Stop listening and break everything.
         """
-        self._listener.close()
-        for each in self._sockets:
-            _shut(each)
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self.cut()
+        self.forward()
+        for sock in self._sockets:
+            sock.close()
 
     def _accept(self):
         with suppress(OSError):
             while True:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
-                self._sockets += [client, server]
-                for source, target, is_request in ((client, server, True), (server, client, False)):
-                    threading.Thread(target=self._forward, args=(source, target, is_request), daemon=True).start()
-
-    def _forward(self, source, target, is_request):
-        with suppress(OSError):
-            while data := source.recv(CHUNK):
-                if source in self._stalled or target in self._stalled:
-                    continue
-                if is_request and self.word is not None and self.word in data:
-                    self._stalled.add(target)
-                    self.reached.set()
-                    if self.cutting:
-                        break
-                    target.sendall(data)
-                else:
-                    target.sendall(data)
-        if source not in self._stalled or self.cutting:
-            _shut(source)
-            _shut(target)
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+                self._sockets += [near, far]
+                for source, sink, gate in ((near, far, self._requests), (far, near, self._answers)):
+                    threading.Thread(target=pump, args=(source, sink, gate), daemon=True).start()
 
 
-def _shut(each):
+def pump(source, sink, gate):
+    """
+    Copy from one socket to the other while the gate is open.
+    """
     with suppress(OSError):
-        each.shutdown(socket.SHUT_RDWR)
-    each.close()
+        while data := source.recv(CHUNK):
+            gate.wait()
+            sink.sendall(data)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
-def proxy_to(port):
+def proxied(port):
     """
     Run a proxy for a block.
     """
