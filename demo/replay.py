@@ -89,8 +89,7 @@ class Replay:
         """
         until = monotonic() + CHECK_IN_WITHIN
         while len(control.instances()) < len(self._stage.workers):
-            for worker in self._stage.workers:
-                worker.check()
+            self._stage.check()
             if monotonic() > until:
                 raise DemoFailed("not every worker has checked in at the store")
             time.sleep(NAP)
@@ -104,6 +103,7 @@ class Replay:
         """
         self._began = monotonic()
         while self.position < self.total or not self._operator.is_idle:
+            self._stage.check()
             self._operator.look(self.position)
             limit = self._limit()
             if limit > self.position:
@@ -124,7 +124,6 @@ class Replay:
             for worker in self._stage.workers:
                 worker.hear()
         except DemoFailed:
-            for shop in self._stage.shops:
-                shop.check()  # without its shop a worker fails too: the shop is to blame
+            self._stage.check()  # the process that is to blame may be another
             raise
         self.position = limit

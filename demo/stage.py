@@ -26,6 +26,7 @@ class Stage:
     """
 
     shops: Sequence[Child]
+    exporter: Child
     workers: Sequence[Child]
     metrics: str
 
@@ -46,4 +47,14 @@ class Stage:
         ]
         for worker in workers:
             worker.hear()
-        return cls(shops, workers, f"http://127.0.0.1:{exporter.hear()}/metrics")
+        return cls(shops, exporter, workers, f"http://127.0.0.1:{exporter.hear()}/metrics")
+
+    def check(self) -> None:
+        """
+        Make sure that all of it runs; the shops come first, because a worker without its shop ends too.
+
+        Raises:
+            DemoFailed: If one has ended.
+        """
+        for child in (*self.shops, self.exporter, *self.workers):
+            child.check()
