@@ -12,7 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from cutover.cli.status_view import bar, status_view
+from cutover.cli.status_view import COARSE, FINE, bar, status_view
 from cutover.operations.control import Control
 from cutover.operations.status import Status
 from demo.operator import Done, Operator
@@ -65,11 +65,12 @@ class Screen:
         """
         room = max((height - ROWS_OF_THE_REST) // 2, FEWEST)
         return picture(
-            Group(*_progress(replay, width, self._metrics)),
+            Group(*_progress(replay, width, self._metrics, self._console.encoding)),
             self._control.status(),
             self._operator.done[-min(room, MOST) :],
             self._operator.command,
             width,
+            self._console.encoding,
         )
 
     def _print(self, replay: Replay) -> None:
@@ -80,12 +81,14 @@ class Screen:
         self._printed = len(self._operator.done)
 
 
-def picture(head: RenderableType, status: Status, done: list[Done], running: str | None, width: int) -> RenderableType:
+def picture(
+    head: RenderableType, status: Status, done: list[Done], running: str | None, width: int, encoding: str
+) -> RenderableType:
     """
     Put the parts of the picture together.
     """
     # The commands below say what the status would say of the last changes.
-    shown = status_view(attrs.evolve(status, last=()), width=width)
+    shown = status_view(attrs.evolve(status, last=()), width=width, encoding=encoding)
     lines = [line for one in done for line in (_typed(one.command, "bold"), Text(f"  {one.summary}", style="dim"))]
     if running is not None:
         lines.append(_typed(running, "bold yellow"))
@@ -97,10 +100,11 @@ def _typed(command: str, style: str) -> Text:
     return Text("$ ", style="dim").append(command, style=f"not dim {style}")
 
 
-def _progress(replay: Replay, width: int, metrics: str) -> list[Text]:
+def _progress(replay: Replay, width: int, metrics: str, encoding: str) -> list[Text]:
     share = Fraction(replay.position, replay.total)
     line = Text("Replay    ")
-    line.append(bar(share, share, max(width - 52, 20)))
+    glyphs = FINE if encoding.lower().startswith("utf") else COARSE
+    line.append(bar(share, share, max(width - 52, 20), glyphs))
     line.append(f"  {float(share):4.0%}", style="bold")
     line.append(f"  {replay.at[:16]}  {replay.rate:4.0f}/s", style="dim")
     return [line, Text(f"Metrics   {metrics}", style="dim", no_wrap=True)]
