@@ -25,7 +25,7 @@ REFERENCE = ROOT / "docs/reference"
 SOURCE = ROOT / "cutover"
 HEAD = re.compile(r"^\|.*\n\|---.*\n", re.MULTILINE)
 ROW = re.compile(r"^\| `?([^`|]+?)`? \|", re.MULTILINE)
-EVENT = re.compile(r'"(cutover\.[a-z_]+)"')
+EVENT = re.compile(r'(?<!\[)"(cutover\.[a-z_]+)"')  # a name in brackets is a key of an ASGI scope
 VARIABLE = re.compile(r"\b(CUTOVER_[A-Z_]+)\b")
 
 
