@@ -17,24 +17,31 @@ __all__ = ["REFUSED", "lost", "meaning"]
 REFUSED: Final = (AuthenticationError, AuthorizationError, BusyLoadingError, ResponseError)
 OURS: Final = "CUTOVER "  # what the scripts put before their own errors
 
-#: The server's words, wherever they stand: before version 7 they are wrapped in the error of the script.
+#: The server's words, wherever they stand: before version 7 they are wrapped in the error of the script. The driver
+#: takes some of them away and gives an error of a kind instead, whose name is searched too.
 REFUSALS: Final = {
-    "loading the dataset": "is still loading its data",
+    "BusyLoadingError": "is still loading its data",
     "LOADING": "is still loading its data",
+    "ReadOnlyError": "is a replica and cannot be written",
     "READONLY": "is a replica and cannot be written",
+    "OutOfMemoryError": "cannot be written: its memory is full (maxmemory)",
     "OOM": "cannot be written: its memory is full (maxmemory)",
     "MISCONF": "cannot be written: its snapshots on disk fail",
     "NOREPLICAS": "cannot be written: too few replicas are connected",
+    "MasterDownError": "is a replica without its primary",
     "MASTERDOWN": "is a replica without its primary",
+    "ClusterDownError": "is a cluster that is down",
     "CLUSTERDOWN": "is a cluster that is down",
+    "MovedError": "is a node of a cluster that keeps these keys on another node",
     "MOVED": "is a node of a cluster that keeps these keys on another node",
-    "ASK": "is a node of a cluster that is moving these keys",
-    "TRYAGAIN": "is a node of a cluster that is moving these keys",
+    "AskError": "is a node of a cluster that is moving these keys",
+    "TryAgainError": "is a node of a cluster that is moving these keys",
     "BUSY": "is held up by a script",
-    "invalid username-password pair": "refuses the user or password",
     "Authentication required": "wants a password",
     "NOAUTH": "wants a password",
+    "invalid username-password pair": "refuses the user or password",
     "WRONGPASS": "refuses the user or password",
+    "NoPermissionError": "does not permit this user what the store needs",
     "NOPERM": "does not permit this user what the store needs",
 }
 WORD: Final = re.compile(rf"\b(?:{'|'.join(REFUSALS)})\b")
@@ -50,7 +57,7 @@ def meaning(url: str, error: Exception) -> StoreError:
         return Corrupt(f"{url}: {text.removeprefix(OURS)}")
     if "WRONGTYPE" in text:
         return Corrupt(f"{url} has keys of another kind under the names of the store ({text})")
-    word = WORD.search(text)
+    word = WORD.search(f"{type(error).__name__} {text}")
     return Unavailable(f"{url} {REFUSALS[word[0]] if word else 'refuses'} ({text})")
 
 

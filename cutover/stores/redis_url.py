@@ -5,7 +5,7 @@ What a URL of a Redis or Valkey server says.
 import re
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 import attrs
 from redis.connection import Connection, parse_url
@@ -67,7 +67,7 @@ class Target:
         parts = urlsplit(url)
         given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
         prefix = given.pop("prefix", DEFAULT_PREFIX)
-        _check(parts.hostname, parts.path, parts.fragment, prefix)
+        _check(parts, prefix)
         unknown = given.keys() - (TLS_OPTIONS if parts.scheme == "rediss" else set())
         if unknown:
             raise ValueError(f"unknown options {', '.join(sorted(unknown))}")
@@ -76,21 +76,30 @@ class Target:
         if parts.scheme == "rediss":  # older drivers do not compare the name unless they are told to
             options.setdefault("ssl_check_hostname", given.get("ssl_cert_reqs") != "none")
         kind(**options)  # a wrong value shows here, not at the first use
-        return cls(url=_shown(parts.scheme, parts, prefix), prefix=prefix, kind=kind, options=options)
+        return cls(url=_shown(parts, prefix), prefix=prefix, kind=kind, options=options)
 
 
-def _check(host: str | None, path: str, fragment: str, prefix: str) -> None:
-    if not host or fragment:
-        raise ValueError("it names no host" if not host else "it has a fragment")
-    host.encode("idna")
-    if not DATABASE.fullmatch(path):
+def _check(parts: SplitResult, prefix: str) -> None:
+    if not parts.hostname or parts.fragment:
+        raise ValueError("it has a fragment" if parts.hostname else "it names no host")
+    parts.hostname.encode("idna")
+    if not DATABASE.fullmatch(parts.path):
         raise ValueError("the database is no number")
+    if not _has_port(parts):
+        raise ValueError("the port is no number below 65536")
     if not PREFIX.fullmatch(prefix):
         raise ValueError("the prefix is not made of 1 to 64 letters, digits, '.', '_', ':' and '-'")
 
 
-def _shown(scheme: str, parts: Any, prefix: str) -> str:
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+def _has_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:  # its message would show what may be a part of a password
+        return False
+
+
+def _shown(parts: SplitResult, prefix: str) -> str:
+    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
     database = parts.path.strip("/") or "0"
     option = "" if prefix == DEFAULT_PREFIX else f"?prefix={prefix}"
-    return f"{scheme}://{host}:{parts.port or DEFAULT_PORT}/{database}{option}"
+    return f"{parts.scheme}://{host}:{parts.port or DEFAULT_PORT}/{database}{option}"

