@@ -2,6 +2,7 @@
 Tables of the pages that list closed sets say what the code says.
 """
 
+import ast
 import re
 
 import pytest
@@ -25,7 +26,8 @@ REFERENCE = ROOT / "docs/reference"
 SOURCE = ROOT / "cutover"
 HEAD = re.compile(r"^\|.*\n\|---.*\n", re.MULTILINE)
 ROW = re.compile(r"^\| `?([^`|]+?)`? \|", re.MULTILINE)
-EVENT = re.compile(r'(?<!\[)"(cutover\.[a-z_]+)"')  # a name in brackets is a key of an ASGI scope
+EVENT = re.compile(r"cutover\.[a-z_]+")
+LOGGING = {"info", "warning", "error", "note", "_complain"}  # what an event is handed to
 VARIABLE = re.compile(r"\b(CUTOVER_[A-Z_]+)\b")
 
 
@@ -54,6 +56,21 @@ def logging_modules():
     Give the modules that log what operators should know: those of routers and of the relay.
     """
     return [path for folder in ("router", "server") for path in (SOURCE / folder).glob("*.py")]
+
+
+def events_in(tree):
+    """
+    Give every event that code hands to a log, also where it is chosen first and put into a variable.
+    """
+    for node in ast.walk(tree):
+        event = None
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", None)) in LOGGING:
+            event = node.args[0] if node.args else None
+        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) in ("event", "kind"):
+            event = node.value
+        for choice in (event.body, event.orelse) if isinstance(event, ast.IfExp) else (event,):
+            if isinstance(choice, ast.Constant) and EVENT.fullmatch(str(choice.value)):
+                yield choice.value
 
 
 def registered():
@@ -113,7 +130,7 @@ def test_log_events():
     """
     The page lists every event that routers and relays log, and no other.
     """
-    logged = {event for path in logging_modules() for event in EVENT.findall(path.read_text())}
+    logged = {event for path in logging_modules() for event in events_in(ast.parse(path.read_text()))}
 
     assert first_cells("log-events.md") == logged
 
