@@ -268,8 +268,8 @@ class Follower:
 
     def _regress(self, regressed: bool, theirs: Head) -> None:
         if regressed != self.regressed:
-            event = "cutover.regressed" if regressed else "cutover.on_chain_again"
-            log.error(event, migration=self.migration, runs=str(self._head()), store=str(theirs))
+            tell, event = (log.error, "cutover.regressed") if regressed else (log.info, "cutover.on_chain_again")
+            tell(event, migration=self.migration, runs=str(self._head()), store=str(theirs))
             self._check_in_at = monotonic()
         self.regressed = regressed
 

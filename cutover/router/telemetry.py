@@ -43,7 +43,7 @@ class Telemetry:
         self._began = self._confirmed = monotonic()
         self._children: dict[tuple[str, Counted], Counter] = {}
         self._shown: dict[str, set[Labels]] = {}
-        self._complaint = ""
+        self._complaints: set[int | None] = set()
         self._lock = threading.Lock()
         instruments.owners.add(self)
 
@@ -129,8 +129,8 @@ class Telemetry:
         try:
             yield
         except OSError as error:  # the multiprocess files are on a full disk, or were removed
-            if str(error) != self._complaint:
-                self._complaint = str(error)
+            if error.errno not in self._complaints:
+                self._complaints.add(error.errno)
                 log.warning("cutover.metrics_not_written", error=str(error))
 
     def _child(self, counted: Counted) -> Counter:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import router_processes
 
 from cutover.stores.sqlite import SqliteStore
 from cutover.testing.store_helpers import write, write_many
@@ -84,3 +85,28 @@ def worker():
     Start other processes: ``with worker(verb, ...) as process``.
     """
     return started
+
+
+@pytest.fixture
+def url(tmp_path):
+    """
+    The URL of a store for processes that route.
+    """
+    return f"sqlite:///{tmp_path}/shop.db"
+
+
+@pytest.fixture
+def control(url, tmp_path):
+    """
+    The operator's side of that store, which holds the flow pay at 50%.
+    """
+    with router_processes.begin(url, tmp_path) as control:
+        yield control
+
+
+@pytest.fixture
+def routing():
+    """
+    Start processes that route: ``with routing(verb, ...) as process``.
+    """
+    return router_processes.worker
