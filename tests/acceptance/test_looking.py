@@ -193,7 +193,7 @@ def test_completion_scripts(busy, shell):
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("cutover se", {"set"}),
+        ("cutover se", {"serve", "set"}),
         ("cutover set p", {"pay", "purchase"}),
         ("cutover explain p", {"pay"}),
         ("cutover set pay 25 --cohort ", {"staff"}),
