@@ -203,7 +203,7 @@ def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:  # noqa
             if text and home is usual and not synthetic:
                 if cohort is None and cohort_of is not None:
                     cohort = cohort_of(key)
-                if cohort is None or type(cohort) is str:
+                if type(cohort) is str or cohort is None:
                     dial = dials[cohort]
                     hash_ = hash_of((salt + text).encode())
                     if not overridden[hash_ >> SLOT_BITS]:

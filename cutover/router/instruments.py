@@ -7,7 +7,7 @@ difference since the last time is added once a second, and before every scrape.
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary, WeakSet
@@ -72,7 +72,8 @@ class FreshGauge(Gauge):
             self.labels(*labels).set(value)
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # there a series stays as long as its file
             for labels in shown - values.keys():
-                self.remove(*labels)
+                with suppress(KeyError):  # another owner was faster; older versions of prometheus_client tell
+                    self.remove(*labels)
         shown.clear()
         shown.update(values)
 

@@ -126,6 +126,7 @@ def in_traffic(url: str, number: str) -> None:
     """
     Fork that many times while threads route, call and scrape; every child does the same and closes.
     """
+    sys.setswitchinterval(1e-5)  # so that forks find threads inside everything that there is to be inside of
     router, registry = connected(url)
 
     def work() -> None:
