@@ -47,10 +47,12 @@ class Hint:
 
     Attributes:
         is_live: Whether somebody listens.
+        is_deaf: Whether it was found out that there is nothing to be heard.
     """
 
     def __init__(self, address: Address, announce: Callable[[str], object]) -> None:
         self.is_live = False
+        self.is_deaf = False
         self._address = address
         self._announce = announce
         self._changed = threading.Condition()
@@ -125,6 +127,7 @@ class Hint:
             try:
                 self._subscription(ear)
             except (_Deaf, psycopg.errors.ReadOnlySqlTransaction):  # a replica notifies nobody
+                self.is_deaf = True
                 self._closing.wait(DEAF_PAUSE)
             except ENDINGS:
                 attempt = 0 if time.monotonic() - began > LONGEST_PAUSE else attempt + 1
@@ -151,9 +154,9 @@ class Hint:
         Listen until the connection is lost, the bell rings or nobody waits any more.
         """
         with closing(connected(self._address, self._closing)) as connection, selectors.DefaultSelector() as selector:
-            connection.execute(f'LISTEN "{self._address.schema}"'.encode())
             selector.register(connection.fileno(), selectors.EVENT_READ)
             self._check_hearing(connection, selector)
+            connection.execute(f'LISTEN "{self._address.schema}"'.encode())
             selector.register(ear, selectors.EVENT_READ)
             self._tell(is_live=True)
             while time.monotonic() - self._wanted < IDLE:
@@ -186,6 +189,7 @@ class Hint:
         with self._changed:
             self._subscribed += is_live or self.is_live  # what was missed meanwhile is not known
             self.is_live = is_live
+            self.is_deaf = self.is_deaf and not is_live
             self._changed.notify_all()
 
     def _take(self, payload: str) -> None:

@@ -21,6 +21,7 @@ from servers.ports import free_port
 
 NUMBERS = itertools.count()
 NEWEST, OLDER = "pginstall18", "pginstall"
+QUICKLY = ("--no-sync", "--wal-segsize=1")  # only the making of the cluster; its changes are synced
 GUARDED = "guarded"  # the one user that needs a password
 UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root
 
@@ -61,7 +62,7 @@ class Server:
         """
         Make an empty cluster.
         """
-        self.run("initdb", "-D", self.data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C")
+        self.run("initdb", "-D", self.data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", *QUICKLY)
         rules = self.data / "pg_hba.conf"
         rules.write_text(f"host all {GUARDED} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
 
@@ -169,13 +170,28 @@ class Server:
 
 
 @contextmanager
-def postgresql_server(major=NEWEST, *options):
+def postgresql_server(major=NEWEST, *, copy_of=None):
     """
-    Run a server for a block.
+    Run a server for a block: an empty one, or a replica of another.
     """
-    server = Server(major, *options)
+    server = Server(major)
     try:
-        server.initialise()
+        if copy_of is None:
+            server.initialise()
+        else:
+            server.run(
+                "pg_basebackup",
+                "-D",
+                server.data,
+                "-R",
+                "--checkpoint=fast",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                copy_of.port,
+                "-U",
+                "postgres",
+            )
         server.start()
         yield server
     finally:
