@@ -29,7 +29,9 @@ __all__ = ["RedisStore"]
 T = TypeVar("T")
 
 FLUSH_WITHIN: Final = 2000  # milliseconds that an append waits for the server's disk
-FLUSHED: Final = ("WAITAOF", 1, 0, FLUSH_WITHIN)
+# Both are asked: some releases (from Redis 7.4, Valkey 8.1; redis/redis#13793) answer WAITAOF before the disk has it,
+# unless the log is flushed before every reply; and that alone says nothing while a log is begun anew.
+FLUSHED: Final = (("WAITAOF", 1, 0, FLUSH_WITHIN), ("CONFIG", "GET", "appendfsync"))
 WORD_HOLDS: Final = 30.0  # seconds; somebody may turn the log on or off
 FOLD_AT_ONCE: Final = 1000  # minutes; a script holds up everybody else
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -62,10 +64,9 @@ class RedisStore:
 
         Never raises: a server that does not answer promises nothing.
         """
-        word, since = self._word
-        if monotonic() - since >= WORD_HOLDS:
-            self._word = word, _ = (self._offered(), monotonic())
-        return word
+        if self._is_stale():
+            self._word = (self._offered(), monotonic())
+        return self._word[0]
 
     def migrations(self) -> Sequence[str]:
         """
@@ -131,10 +132,10 @@ class RedisStore:
         keys = [self._key(migration, "state"), self._key("migrations")]
         keys += [self._key(migration, "hashes"), self._key(migration, "changes")]
         at = (migration, self._key(migration, "changed"), head_text(expect), head.epoch, head.version, head.hash)
+        asks = self._is_stale() or self._word[0] is Durability.DURABLE_ON_NODE
+        put = (*at, change, snapshot, secret or b"")
         try:
-            written, flushed = self._client.run_and(
-                "append", keys, *at, change, snapshot, secret or b"", then=[FLUSHED]
-            )
+            written, *flushed = self._client.run_and("append", keys, *put, then=FLUSHED if asks else ())
         except Unavailable as error:
             if error.in_doubt:  # should it turn out to be in force, nobody knows whether it is on a disk
                 self._word = (Durability.ACCEPTED, monotonic())
@@ -142,7 +143,8 @@ class RedisStore:
         if written != b"written":
             actual = self._read_reply(lambda: _head(written.decode().split(" ")[1:]))
             check_expected(migration, expect, actual)
-        self._word = (_worth(flushed), monotonic())
+        if asks:
+            self._word = (_worth(*flushed), monotonic())
 
     def history(self, migration: str, *, after: int = 0) -> Sequence[str]:
         """
@@ -190,10 +192,12 @@ class RedisStore:
 
     def _offered(self) -> Durability:
         try:
-            (reply,) = self._client.exchange([FLUSHED], writing=False)
+            return _worth(*self._client.exchange(FLUSHED, writing=False))
         except StoreError:
             return Durability.ACCEPTED
-        return _worth(reply)
+
+    def _is_stale(self) -> bool:
+        return monotonic() - self._word[1] >= WORD_HOLDS
 
     def _read_reply(self, reading: Callable[[], T]) -> T:
         """
@@ -205,8 +209,9 @@ class RedisStore:
             raise Corrupt(f"{self.url} holds what this library did not write: {error!r:.300}") from error
 
 
-def _worth(flushed: Any) -> Durability:
-    if isinstance(flushed, RedisError) or flushed[0] < 1:
+def _worth(flushed: Any, policy: Any) -> Durability:
+    refused = isinstance(flushed, RedisError) or isinstance(policy, RedisError)
+    if refused or flushed[0] < 1 or policy[1:] != [b"always"]:
         return Durability.ACCEPTED
     return Durability.DURABLE_ON_NODE
 

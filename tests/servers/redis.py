@@ -16,7 +16,7 @@ from cutover.testing.store_helpers import until
 from servers.ports import free_port
 
 NUMBERS = itertools.count()
-LOG = ("--appendonly", "yes", "--appendfsync", "everysec")
+LOG = ("--appendonly", "yes", "--appendfsync", "always")
 
 
 def executable(package, name):
@@ -113,7 +113,7 @@ def valkey_server(folder, *options):
 @pytest.fixture(scope="session")
 def valkey_with_log(tmp_path_factory):
     """
-    A Valkey server that keeps a log on disk.
+    A Valkey server that keeps a log on disk, which has a change before it is acknowledged.
     """
     with valkey_server(tmp_path_factory.mktemp("valkey-log"), *LOG) as server:
         yield server
