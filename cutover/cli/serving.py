@@ -65,6 +65,14 @@ def _hash_token(context: click.Context, parameter: click.Parameter, value: str |
     help="What must outlive the process; else below the user's cache folder; off for nothing.",
 )
 @click.option(
+    "--connections",
+    type=click.IntRange(min=1),
+    default=4096,
+    show_default=True,
+    metavar="N",
+    help="How many there may be; who comes then is asked to come again.",
+)
+@click.option(
     "--hash-token",
     callback=_hash_token,
     expose_value=False,
@@ -80,6 +88,7 @@ def serve_(
     tls_cert: Path | None,
     tls_key: Path | None,
     state: str | None,
+    connections: int,
 ) -> int:
     """
     Serve a store to routers that may not reach it, also while it is away.
@@ -97,7 +106,7 @@ def serve_(
         raise ConfigurationError(f"{store.url} is only read, and takes no check-ins; allowed: a store")
     listener = running.bound(listening)
     try:
-        application = app.create_app(store=store, tokens=known, folder=_folder(state))
+        application = app.create_app(store=store, tokens=known, folder=_folder(state), connections=connections)
         host, port = listener.getsockname()[:2]
         scheme = "http" if tls_cert is None else "https"
         session.note(f"serving {store.url} on {scheme}://{host}:{port}; Ctrl-C ends it")

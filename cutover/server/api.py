@@ -2,8 +2,8 @@
 The endpoints of a relay, as one table that routes, roles and the OpenAPI document are made from.
 """
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import attrs
 
@@ -11,7 +11,30 @@ from cutover.server import changes, checkins, health, snapshots
 from cutover.server.access import Role
 from cutover.server.service import Handle
 
-__all__ = ["OPERATIONS", "Operation"]
+__all__ = ["OPERATIONS", "Operation", "Parameter"]
+
+MIGRATION: Final = "/v1/migrations/{migration}"
+WHOLE: Final = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
+FROM_ONE: Final = {**WHOLE, "minimum": 1}
+HASH: Final = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+TAG: Final = {"type": "string"}
+WAIT: Final = {"type": "number", "minimum": 0, "maximum": snapshots.LONGEST_WAIT, "multipleOf": 0.001}
+
+
+@attrs.frozen(kw_only=True)
+class Parameter:
+    """
+    One parameter besides the path's.
+
+    Attributes:
+        schema: As in JSON Schema.
+        place: query or header.
+    """
+
+    name: str
+    text: str
+    schema: Mapping[str, Any]
+    place: str = "query"
 
 
 @attrs.frozen(kw_only=True)
@@ -21,36 +44,83 @@ class Operation:
 
     Attributes:
         role: Who may; None for everybody.
+        result: The name of the answer's schema, where that is an object; else its media type, or empty for no body.
+        body: The name of the body's schema; empty for none.
+        success: The status of a success.
+        failures: Other statuses than 401, 403 and those of a path that names a migration.
     """
 
-    method: str
+    method: str = "GET"
     path: str
     role: Role | None
     handle: Handle
+    result: str
+    body: str = ""
+    success: int = 200
+    parameters: tuple[Parameter, ...] = ()
+    failures: tuple[int, ...] = ()
 
     @property
     def summary(self) -> str:
         """
         Say what it does, in the words of the function that does it.
         """
-        return (self.handle.__doc__ or "").strip().split("\n\n")[0]
+        return " ".join((self.handle.__doc__ or "").strip().split("\n\n")[0].split())
 
-
-def _make(method: str) -> Callable[[str, Role | None, Handle], Operation]:
-    return lambda path, role, handle: Operation(method=method, path=path, role=role, handle=handle)
-
-
-GET, POST, PUT, DELETE = map(_make, ("GET", "POST", "PUT", "DELETE"))
-MIGRATION: Final = "/v1/migrations/{migration}"
 
 OPERATIONS: Final = (
-    GET("/v1/store", Role.VIEWER, snapshots.get_store),
-    GET("/v1/migrations", Role.VIEWER, snapshots.get_migrations),
-    GET(f"{MIGRATION}/snapshot", Role.VIEWER, snapshots.get_snapshot),
-    GET(f"{MIGRATION}/changes", Role.VIEWER, changes.get_changes),
-    POST(f"{MIGRATION}/changes", Role.OPERATOR, changes.post_change),
-    GET(f"{MIGRATION}/fleet", Role.VIEWER, checkins.get_fleet),
-    POST(f"{MIGRATION}/check-ins", Role.ROUTER, checkins.post_check_in),
-    GET("/healthz", None, health.get_health),
-    GET("/readyz", None, health.get_ready),
+    Operation(path="/v1/store", role=Role.VIEWER, handle=snapshots.get_store, result="Store"),
+    Operation(
+        path="/v1/migrations",
+        role=Role.VIEWER,
+        handle=snapshots.get_migrations,
+        result="Migrations",
+        failures=(503,),
+    ),
+    Operation(
+        path=f"{MIGRATION}/snapshot",
+        role=Role.VIEWER,
+        handle=snapshots.get_snapshot,
+        result="Snapshot",
+        parameters=(
+            Parameter(name="epoch", text="What the reader runs; with version and hash", schema=FROM_ONE),
+            Parameter(name="version", text="What the reader runs; with epoch and hash", schema=FROM_ONE),
+            Parameter(name="hash", text="What the reader runs; with epoch and version", schema=HASH),
+            Parameter(name="wait", text="Seconds to wait for something new", schema=WAIT),
+            Parameter(name="If-None-Match", text="An ETag that was answered", schema=TAG, place="header"),
+        ),
+        failures=(304, 400, 503),
+    ),
+    Operation(
+        path=f"{MIGRATION}/changes",
+        role=Role.VIEWER,
+        handle=changes.get_changes,
+        result="Changes",
+        parameters=(Parameter(name="after", text="Only versions above this", schema=WHOLE),),
+        failures=(400, 503),
+    ),
+    Operation(
+        method="POST",
+        path=f"{MIGRATION}/changes",
+        role=Role.OPERATOR,
+        handle=changes.post_change,
+        body="Write",
+        result="Written",
+        success=201,
+        failures=(400, 408, 409, 413, 422, 503),
+    ),
+    Operation(path=f"{MIGRATION}/fleet", role=Role.VIEWER, handle=checkins.get_fleet, result="Fleet", failures=(503,)),
+    Operation(
+        method="POST",
+        path=f"{MIGRATION}/check-ins",
+        role=Role.ROUTER,
+        handle=checkins.post_check_in,
+        body="CheckIn",
+        result="",
+        success=204,
+        failures=(400, 408, 413, 503),
+    ),
+    Operation(path="/metrics", role=Role.VIEWER, handle=health.get_metrics, result="text/plain"),
+    Operation(path="/healthz", role=None, handle=health.get_health, result="Health"),
+    Operation(path="/readyz", role=None, handle=health.get_ready, result="Health", failures=(503,)),
 )

@@ -5,6 +5,7 @@ The application: routes of the table, behind one gate.
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -14,20 +15,31 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cutover.core.instants import format_instant
+from cutover.core.migration import NAME
 from cutover.server.access import OPEN, Access, Token
-from cutover.server.answers import HANDLERS
+from cutover.server.answers import HANDLERS, Problem, answer, unavailable
 from cutover.server.api import OPERATIONS, Operation
+from cutover.server.metrics import RelayMetrics
+from cutover.server.openapi import document
+from cutover.server.protocol import CONNECTIONS
 from cutover.server.relay import Relay
 from cutover.server.service import Service
 from cutover.stores.base import Store
 
-__all__ = ["NOW", "create_app"]
+__all__ = ["CONNECTIONS_AT_MOST", "NOW", "create_app"]
 
-NOW = "Cutover-Now"  # the header that tells clients the store's clock
+NOW: Final = "Cutover-Now"  # the header that tells clients the store's clock
+CONNECTIONS_AT_MOST: Final = 4096
+SPARED: Final = ("/healthz", "/metrics")  # what tells that there are too many
 
 
 def create_app(
-    *, store: Store, tokens: Iterable[Token] = (), folder: Path | None = None, trusting: bool = False
+    *,
+    store: Store,
+    tokens: Iterable[Token] = (),
+    folder: Path | None = None,
+    connections: int = CONNECTIONS_AT_MOST,
+    trusting: bool = False,
 ) -> Starlette:
     """
     Make the application of one relay; it follows the store from its start to its shutdown.
@@ -36,10 +48,12 @@ def create_app(
         store: Not closed by the application.
         tokens: Who may do what; without any, everybody may do everything.
         folder: Where the last known good and emergency floors are kept; None for nowhere.
+        connections: How many there may be; who comes then is asked to come again.
         trusting: Take everything as it is given; only for the store contract, whose documents mean nothing.
     """
     relay = Relay(store, folder=folder, trusting=trusting)
-    service = Service(relay=relay, access=Access(tokens))
+    metrics = RelayMetrics(relay)
+    service = Service(relay=relay, access=Access(tokens), metrics=metrics)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -50,30 +64,52 @@ def create_app(
         relay.stop()
 
     app = Starlette(routes=list(_routes(service)), exception_handlers=dict(HANDLERS), lifespan=lifespan, middleware=[])
-    app.add_middleware(Dated, relay=relay)
+    app.add_middleware(Gate, relay=relay, metrics=metrics, connections=connections)
     app.state.service = service
     return app
 
 
-class Dated:
+class Gate:
     """
-    Writes the store's time into every answer: clients date by it what they send.
+    What every request passes: is there room for it, what time is it, how did it end.
     """
 
-    def __init__(self, app: ASGIApp, relay: Relay) -> None:
+    def __init__(self, app: ASGIApp, relay: Relay, metrics: RelayMetrics, connections: int) -> None:
         self._app = app
         self._relay = relay
+        self._metrics = metrics
+        self._most = connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def dated(message: Message) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def noted(message: Message) -> None:
             if message["type"] == "http.response.start":
+                self._metrics.answered(message["status"])
                 MutableHeaders(scope=message)[NOW] = format_instant(self._relay.now())
             await send(message)
 
-        await self._app(scope, receive, dated)
+        self._metrics.connections = there = scope.get(CONNECTIONS, 0)
+        app = self._app if there <= self._most or scope["path"] in SPARED else _crowded
+        await app(scope, receive, noted)
+
+
+async def _crowded(scope: Scope, receive: Receive, send: Send) -> None:
+    problem = unavailable("too many connections")
+    problem.headers["Connection"] = "close"
+    await problem.response()(scope, receive, send)
 
 
 def _routes(service: Service) -> Iterable[Route]:
+    described = answer(document(OPERATIONS))
+
+    async def get_openapi(request: Request) -> Response:
+        del request
+        return described
+
+    yield Route("/openapi.json", get_openapi)
     for operation in OPERATIONS:
         yield Route(operation.path, _endpoint(service, operation), methods=[operation.method])
 
@@ -84,6 +120,8 @@ def _endpoint(service: Service, operation: Operation) -> Callable[[Request], obj
         if operation.role is not None:
             admitted = service.access.admit(request.headers.get("authorization"), operation.role)
         request.scope["cutover.holder"] = admitted
+        if not NAME.fullmatch(request.path_params.get("migration", "any")):
+            raise Problem(404, "no_migration", "no migration has such a name")
         return await operation.handle(service, request)
 
     return endpoint

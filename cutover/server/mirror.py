@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 
+from cutover.core.checkin import Fleet
 from cutover.core.snapshot import Head, Snapshot
 from cutover.errors import Conflict, Corrupt, StoreError
 from cutover.router.log import log
@@ -34,6 +35,7 @@ class Mirror:
 
     Attributes:
         held: None where the store never said anything.
+        fleet: The processes, as they were when the store last told; None where it never did.
         confirmed_at: When the store last said that this holds; aware, UTC.
         store_up: The last reading was answered, and valid.
         problem: What was wrong with the last reading; empty if nothing.
@@ -51,6 +53,7 @@ class Mirror:
     ) -> None:
         self.migration = migration
         self.held: Held | None = None
+        self.fleet: Fleet | None = None
         self.confirmed_at: datetime | None = None
         self.store_up = False
         self.problem = ""
@@ -60,6 +63,7 @@ class Mirror:
         self._changed = changed
         self._trusting = trusting
         self._written_at: datetime | None = None
+        self._snapshot: Snapshot | None = None
         # A reading that began before a change was written must not be taken after it.
         self._lock = threading.Lock()
 
@@ -107,6 +111,26 @@ class Mirror:
                 self.refresh()  # whoever lost the race will ask what is there now
             raise
         self._answered()
+
+    def survey(self) -> Fleet:
+        """
+        Read what the store knows of the processes, and keep it.
+        """
+        self.fleet = self._store.fleet(self.migration)
+        return self.fleet
+
+    def snapshot(self) -> Snapshot | None:
+        """
+        Give what is held as a value; None where nothing is held, or nothing that this library can read.
+        """
+        held = self.held
+        if held is None:
+            return None
+        if self._snapshot is None or self._snapshot.head != held.head:
+            with suppress(Corrupt):
+                self._snapshot = Snapshot.decode(held.document)
+        found = self._snapshot
+        return found if found is not None and found.head == held.head else None
 
     def age(self) -> float:
         """

@@ -7,10 +7,14 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-__all__ = ["HEADER_PATIENCE", "LARGEST_HEADER", "GuardedProtocol"]
+__all__ = ["CONNECTIONS", "HEADER_PATIENCE", "LARGEST_HEADER", "GuardedProtocol"]
 
 LARGEST_HEADER: Final = 16 * 1024  # bytes of the request line and all header fields
 HEADER_PATIENCE: Final = 10.0  # seconds from the first byte of a request, or from the connection, to its last header
+
+
+READ_PATIENCE: Final = 30.0  # seconds that a client may leave an answer in the socket
+CONNECTIONS: Final = "cutover.connections"  # how many there are, in each request's scope
 
 
 class TooLarge(Exception):
@@ -21,13 +25,14 @@ class TooLarge(Exception):
 
 class GuardedProtocol(HttpToolsProtocol):
     """
-    Uvicorn's protocol, which has neither of the two limits.
+    Uvicorn's protocol, which has none of these limits.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._header = 0
         self._impatience: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """
@@ -41,7 +46,23 @@ class GuardedProtocol(HttpToolsProtocol):
         End it.
         """
         self._be_patient()
+        self._was_read()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """
+        Begin to be impatient with a client that does not read.
+        """
+        super().pause_writing()
+        self._was_read()
+        self._unread = self.loop.call_later(READ_PATIENCE, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """
+        End it.
+        """
+        self._was_read()
+        super().resume_writing()
 
     def on_message_begin(self) -> None:
         """
@@ -50,6 +71,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._header = 0
         self._be_impatient()
         super().on_message_begin()
+        self.scope[CONNECTIONS] = len(self.connections)  # type: ignore[typeddict-unknown-key]
 
     def on_url(self, url: bytes) -> None:
         """
@@ -86,3 +108,8 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._impatience is not None:
             self._impatience.cancel()
             self._impatience = None
+
+    def _was_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None

@@ -13,6 +13,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, TypeVar
 
+from cutover.core.checkin import Fleet
 from cutover.errors import StoreError, Unavailable
 from cutover.router.log import log
 from cutover.server.copies import Copies
@@ -28,6 +29,7 @@ POLL: Final = 1.0  # seconds; the truth is read at least this often
 FIRST_RETRY: Final = 0.1  # seconds; doubled with each failure, full jitter
 LAST_RETRY: Final = 2.0
 CLOCK_EVERY: Final = 10.0  # seconds; how far the store's clock is from this machine's is measured so often
+SURVEY_EVERY: Final = 5.0  # seconds; as often as routers check in
 THREADS: Final = 16  # calls to the store at a time
 QUEUE: Final = 256  # calls that may wait for one of them
 STORE_PATIENCE: Final = 8.0  # seconds; every store ends its calls before
@@ -46,6 +48,7 @@ class Relay:
 
     Attributes:
         mirrors: By migration.
+        surveyed: Called when a fleet was read, from any thread.
         answered: The store was reached since this process began.
         store_up: The store answered when it was last asked for its migrations.
     """
@@ -55,6 +58,7 @@ class Relay:
         self.trusting = trusting
         self.hub = Hub()
         self.mirrors: dict[str, Mirror] = {}
+        self.surveyed: Callable[[Mirror, Fleet], None] | None = None
         self.answered = False
         self.store_up = False
         self._copies = Copies(folder, store.url)
@@ -193,11 +197,16 @@ class Relay:
             self._stop.wait(pause_after(failures))
 
     def _run(self, mirror: Mirror) -> None:
-        failures = 0
+        failures, survey_due = 0, 0.0
         while not self._stop.is_set():
             try:
                 mirror.refresh()
                 failures = 0
+                if monotonic() >= survey_due:
+                    fleet = mirror.survey()
+                    if self.surveyed is not None:
+                        self.surveyed(mirror, fleet)
+                    survey_due = monotonic() + SURVEY_EVERY
                 held = mirror.held
                 self.store.wait(mirror.migration, seen=None if held is None else held.head, timeout=POLL)
             except StoreError:  # the mirror has said so

@@ -2,8 +2,10 @@
 Running a relay: one process, one event loop, and an end in which nobody is kept waiting.
 """
 
+import resource
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -101,8 +103,18 @@ def serve(app: Starlette, listener: socket.socket, listening: Listening) -> None
         ssl_certfile=listening.certificate,
         ssl_keyfile=listening.key,
     )
+    _raise_file_limit()
     try:
         config.load()
     except OSError as error:
         raise ConfigurationError(f"the TLS certificate or its key cannot be used: {error}") from error
     RelayServer(config, app).run(sockets=[listener])
+
+
+def _raise_file_limit() -> None:
+    """
+    Let the process have as many connections as the system allows: many shells allow 1,024 files unasked.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from cutover.server.access import Access, Role, Token
 from cutover.server.answers import Problem
+from cutover.server.metrics import RelayMetrics
 from cutover.server.relay import Relay
 
 __all__ = ["Handle", "Service", "holder_of", "read_body"]
@@ -27,6 +28,7 @@ class Service:
 
     relay: Relay
     access: Access
+    metrics: RelayMetrics
 
 
 Handle = Callable[[Service, Request], Awaitable[Response]]

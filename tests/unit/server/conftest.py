@@ -1,0 +1,93 @@
+"""
+A migration with two changes in a memory store, and a mirror of it.
+"""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from servers.relay import DEFINITION
+
+from cutover.core.migration import Migration
+from cutover.operations.control import Control
+from cutover.server.copies import Copies
+from cutover.server.mirror import Mirror
+from cutover.stores.memory import MemoryStore
+
+
+class Clock:
+    """
+    A clock that stands still until it is moved.
+    """
+
+    def __init__(self):
+        self.now = datetime(2026, 1, 11, 12, tzinfo=UTC)
+
+    def __call__(self):
+        """
+        Tell the time.
+        """
+        return self.now
+
+    def forward(self, **span):
+        """
+        Move on by a span.
+        """
+        self.now += timedelta(**span)
+
+
+@pytest.fixture
+def clock():
+    """
+    A clock in the middle of the migration.
+    """
+    return Clock()
+
+
+@pytest.fixture
+def store():
+    """
+    An empty store of this test's own.
+    """
+    return MemoryStore(uuid4().hex)
+
+
+@pytest.fixture
+def control(store, clock):
+    """
+    The operator of a migration at version 2, with browse at 25%.
+    """
+    control = Control(store, actor="rina", migration="shop", now=clock)
+    control.apply(Migration.parse(DEFINITION))
+    control.set("browse", 25, reason="week 1")
+    return control
+
+
+@pytest.fixture
+def changed():
+    """
+    The names that a mirror called out.
+    """
+    return []
+
+
+@pytest.fixture
+def mirror_of(tmp_path, clock, changed):
+    """
+    Make mirrors of the migration over any store; all keep their copies in one folder.
+    """
+
+    def make(store, name="shop"):
+        return Mirror(name, store, Copies(tmp_path, "memory:shop"), now=clock, changed=changed.append)
+
+    return make
+
+
+@pytest.fixture
+def mirror(mirror_of, store, control):
+    """
+    A mirror that has read version 2.
+    """
+    mirror = mirror_of(store)
+    mirror.refresh()
+    return mirror
