@@ -46,6 +46,7 @@ class Reporter:
         self.instance = secrets.token_hex(16)
         self._started = self._now()
         self._sequence = 0
+        self._closing = False
         self._latest = 0
         self._minutes: dict[int, dict[Counted, int]] = {}
         self._since_version: dict[Counted, int] = {}
@@ -76,11 +77,12 @@ class Reporter:
         self, head: Head | None, *, regressed: bool, break_glass: Iterable[str] = (), closing: bool = False
     ) -> CheckIn:
         """
-        Make the next check-in.
+        Make the next check-in. One after the last is a last one, too: it must not bring the instance back.
         """
         with self._lock:
             self._harvest()
             self._sequence += 1
+            self._closing = self._closing or closing
             return CheckIn(
                 instance=self.instance,
                 sequence=self._sequence,
@@ -93,7 +95,7 @@ class Reporter:
                 head=head,
                 regressed=regressed,
                 break_glass=tuple(break_glass),
-                closing=closing,
+                closing=self._closing,
                 minutes={minute: dict(totals) for minute, totals in self._minutes.items()},
                 since_version=dict(self._since_version),
             )

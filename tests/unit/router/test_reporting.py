@@ -174,6 +174,18 @@ def test_sequence_and_identity(reporter, cells):
     assert (child.sequence, by_minute(child)) == (1, {})
 
 
+def test_nothing_comes_after_the_last(reporter):
+    """
+    A check-in that another thread makes after the last one is a last one, too; a child process begins anew.
+    """
+    assert not made(reporter).closing
+    assert reporter.check_in(None, regressed=False, closing=True).closing
+    assert made(reporter).closing
+
+    reporter.after_fork()
+    assert not made(reporter).closing
+
+
 def test_nothing_is_counted_twice(reporter, cells, clock):
     """
     Over many minutes and refused check-ins, the sum is what was counted.
