@@ -120,6 +120,22 @@ def bare_redis(url: str) -> str:
     return f"bare EVALSHA {swapped:.3f} ms, bare HGET {looked:.3f} ms"
 
 
+def bare_postgresql(url: str) -> str:
+    """
+    Time an update that compares and sets one field, and the read of a field.
+    """
+    import psycopg  # noqa: PLC0415 - only where that store is measured
+
+    table = f"bare_{os.getpid()}"
+    with psycopg.connect(url.partition("?")[0], autocommit=True) as connection:
+        connection.execute(f"CREATE TABLE {table} AS SELECT 1 AS k, 0 AS v")
+        swap, look = f"UPDATE {table} SET v = %s WHERE k = 1 AND v = %s", f"SELECT v FROM {table} WHERE k = 1"
+        swapped = median_ms(lambda number: connection.execute(swap, (number, number - 1)))
+        looked = median_ms(lambda _: connection.execute(look).fetchone())
+        connection.execute(f"DROP TABLE {table}")
+    return f"bare UPDATE {swapped:.3f} ms, bare SELECT {looked:.3f} ms"
+
+
 BARE = {
     "redis": bare_redis,
     "rediss": bare_redis,
