@@ -48,12 +48,15 @@ class Dial:
     Attributes:
         threshold: NEW iff the hash is below.
         without_key: What a request without a key meets.
+        overridden: By the highest bits of a hash, whether its position may have an override. Here, so that a request
+            reads it and the dial as one, whatever changes meanwhile.
     """
 
     threshold: int
     new: Cell
     old: Cell
     without_key: Cell
+    overridden: bytes = NOBODY
 
 
 @attrs.frozen(kw_only=True)
@@ -69,7 +72,6 @@ class FlowPlan:
         lost: The cell of a home that nobody knows.
         dials: What holds for each cohort; under None for everybody else. Where the break-glass file or a missing
             snapshot leaves no choice, all ends of it are one cell.
-        overridden: By the highest bits of a hash, whether its position may have an override.
         overrides: By digest of the key.
         by_name: The cell of each side for an override.
     """
@@ -80,7 +82,6 @@ class FlowPlan:
     homes: Mapping[Backend, Cell]
     lost: Cell
     dials: dict[Any, Dial]
-    overridden: bytes = NOBODY
     overrides: Mapping[str, Override] = attrs.field(factory=dict)
     by_name: Mapping[Backend, Cell] = attrs.field(factory=dict)
     secret: bytes | None = attrs.field(default=None, repr=False)
@@ -106,7 +107,7 @@ class FlowPlan:
             hash_ = self.hash(key)
         if hash_ is None:
             return dial.without_key, None
-        if self.overridden[hash_ >> SLOT_BITS]:
+        if dial.overridden[hash_ >> SLOT_BITS]:
             override = self._override(key, hash_ * PARTS >> 32)
             if override is not None:
                 return self.by_name[override.backend], hash_
@@ -153,27 +154,25 @@ def compile_flow(flow: str, given: Circumstances, cells: FlowCells) -> FlowPlan:
 
 def _with_dials(plan: FlowPlan, snapshot: Snapshot, flow: str, secret: bytes | None, cells: FlowCells) -> FlowPlan:
     overrides = {} if secret is None else snapshot.effective_overrides(flow)
+    slots = _slots(overrides) if overrides else NOBODY
+    cohorts = (None, *snapshot.definition.cohorts)
     return attrs.evolve(
         plan,
-        dials={cohort: _dial_of(snapshot, flow, cohort, cells) for cohort in (None, *snapshot.definition.cohorts)},
-        overridden=_slots(overrides) if overrides else NOBODY,
+        dials={cohort: _dial_of(snapshot, flow, cohort, slots, cells) for cohort in cohorts},
         overrides=overrides,
         by_name={side: cells.decisions[side, Reason.OVERRIDE] for side in Backend},
         secret=secret,
     )
 
 
-def _dial_of(snapshot: Snapshot, flow: str, cohort: str | None, cells: FlowCells) -> Dial:
+def _dial_of(snapshot: Snapshot, flow: str, cohort: str | None, slots: bytes, cells: FlowCells) -> Dial:
     reason = Reason.COHORT if snapshot.has_cohort_dial(flow, cohort) else Reason.PERCENT
-    return _dial(snapshot.effective_parts(flow, cohort), reason, cells)
-
-
-def _dial(parts: int, reason: Reason, cells: FlowCells) -> Dial:
+    parts = snapshot.effective_parts(flow, cohort)
     new, old = cells.decisions[Backend.NEW, reason], cells.decisions[Backend.OLD, reason]
     without_key = cells.decisions[Backend.OLD, Reason.NO_KEY]
     if parts in (0, PARTS):
         without_key = new if parts else old
-    return Dial(threshold_of(parts), new, old, without_key)
+    return Dial(threshold_of(parts), new, old, without_key, slots)
 
 
 def _slots(overrides: Mapping[str, Override]) -> bytes:

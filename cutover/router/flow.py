@@ -178,7 +178,8 @@ def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:  # noqa
     home and for what the path cannot do.
 
     Only `use` writes what `route` reads, and not as one: whatever mixture a request meets meanwhile, `new` answers NEW,
-    `old` answers OLD, and each threshold is that of the plan before or of the one after.
+    `old` answers OLD, and each threshold is that of the plan before or of the one after. Where the next plan closes the
+    first path, a request that is in it goes on by the plan before: it must not meet a new dial without its overrides.
     """
     plain: object = NEVER
     usual: object = NEVER
@@ -186,7 +187,6 @@ def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:  # noqa
     new: Ticks = iter(())
     old: Ticks = iter(())
     dials: Dials = {}
-    overridden = b""
 
     def route(key: Any, cohort: str | None = None, home: object = UNSET, synthetic: bool = False) -> Backend:
         try:
@@ -206,22 +206,22 @@ def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:  # noqa
                 if type(cohort) is str or cohort is None:
                     dial = dials[cohort]
                     hash_ = hash_of((salt + text).encode())
-                    if not overridden[hash_ >> SLOT_BITS]:
+                    if not dial.overridden[hash_ >> SLOT_BITS]:
                         return next(dial.new.ticks if hash_ < dial.threshold else dial.old.ticks)
         except Exception:  # noqa: BLE001, S110 - such a key, cohort or `cohort_of` is for the general path
             pass
         return flow.count(key, cohort, home, synthetic)
 
     def use(given: Circumstances) -> None:
-        nonlocal plain, usual, salt, threshold, new, old, dials, overridden
+        nonlocal plain, usual, salt, threshold, new, old, dials
         plan = compile_flow(flow.name, given, flow.cells)
         plain = usual = NEVER
         flow.adopt_plan(plan)
-        salt, dials, overridden = plan.salt or "", plan.dials, plan.overridden
-        dial = dials[None]
-        new, old, threshold = dial.new.ticks, dial.old.ticks, dial.threshold
+        salt, dials = plan.salt or "", plan.dials
         usual = UNSET
         if not plan.overrides and cohort_of is None:
+            dial = dials[None]
+            new, old, threshold = dial.new.ticks, dial.old.ticks, dial.threshold
             plain = UNSET
 
     return route, use
