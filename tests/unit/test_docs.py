@@ -27,7 +27,6 @@ SOURCE = ROOT / "cutover"
 HEAD = re.compile(r"^\|.*\n\|---.*\n", re.MULTILINE)
 ROW = re.compile(r"^\| `?([^`|]+?)`? \|", re.MULTILINE)
 EVENT = re.compile(r"cutover\.[a-z_]+")
-LOGGING = {"info", "warning", "error", "note", "_complain"}  # what an event is handed to
 VARIABLE = re.compile(r"\b(CUTOVER_[A-Z_]+)\b")
 
 
@@ -60,17 +59,13 @@ def logging_modules():
 
 def events_in(tree):
     """
-    Give every event that code hands to a log, also where it is chosen first and put into a variable.
+    Give every event that code names: any text of that form, but a constant of the module or a key in brackets.
     """
-    for node in ast.walk(tree):
-        event = None
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", None)) in LOGGING:
-            event = node.args[0] if node.args else None
-        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) in ("event", "kind"):
-            event = node.value
-        for choice in (event.body, event.orelse) if isinstance(event, ast.IfExp) else (event,):
-            if isinstance(choice, ast.Constant) and EVENT.fullmatch(str(choice.value)):
-                yield choice.value
+    constants = (node.value for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign))
+    keys = (node.slice for node in ast.walk(tree) if isinstance(node, ast.Subscript))
+    others = {id(node) for node in (*constants, *keys)}
+    texts = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in others)
+    return {node.value for node in texts if EVENT.fullmatch(str(node.value))}
 
 
 def registered():

@@ -28,13 +28,21 @@ def test_per_process():
 
 def test_one_at_a_time():
     """
-    The gate lets one in, and the next one after it has left.
+    The gate lets one thread in, and the next one after it has left.
     """
     gate = Gate()
+    entered = []
+
+    def enter(timeout):
+        entered.append(gate.acquire(timeout))
+        if entered[-1]:
+            gate.release()
+
     with gate.held():
-        assert not gate.acquire(0.01)
-    assert gate.acquire(0)
-    gate.release()
+        in_thread(lambda: enter(0.01)).join(PATIENCE)
+    in_thread(lambda: enter(PATIENCE)).join(PATIENCE)
+
+    assert entered == [False, True]
 
 
 def test_a_fork_waits():
