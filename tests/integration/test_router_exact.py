@@ -8,8 +8,15 @@ from contextlib import contextmanager
 
 import pytest
 from prometheus_client import CollectorRegistry
+from routers import after, at
+from strategies import SECRET
 
 import cutover
+from cutover.core import changes
+from cutover.core.bucketing import PARTS
+from cutover.router.compiled import Circumstances
+from cutover.router.flow import Flow
+from cutover.router.notices import NoticeBoard
 
 THREADS = 8
 EACH = 5_000
@@ -149,3 +156,38 @@ def test_two_routers_on_one_store(control, url, registry):
         router.close()
 
     assert sum(control.fleet().totals().values()) == 200
+
+
+@pytest.mark.parametrize("cohort", [None, "staff"])
+def test_a_dial_is_met_with_its_overrides(cohort):
+    """
+    A key that no snapshot sends to NEW never goes there, whatever changes meanwhile, with or without a cohort.
+    """
+    vip, steps = "user-1", 3_000
+    down = after(at("browse", 0))
+    up = after(
+        lambda s: changes.override(s, "browse", vip, cutover.Backend.OLD, secret=SECRET),
+        at("browse", PARTS),
+        at("browse", PARTS, "staff"),
+    )
+    flow = Flow("browse", NoticeBoard())
+    flow.use(Circumstances(snapshot=down, secret=SECRET))
+    over = threading.Event()
+    wrong = []
+
+    def work() -> None:
+        while not over.is_set():
+            if flow.route(vip, cohort) != "old":
+                wrong.append(flow.peek(vip, cohort))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    with restless():
+        for thread in threads:
+            thread.start()
+        for number in range(steps):
+            flow.use(Circumstances(snapshot=(up, down)[number % 2], secret=SECRET))
+        over.set()
+        for thread in threads:
+            thread.join()
+
+    assert wrong == []
