@@ -446,7 +446,7 @@ def test_restored_backup(postgresql, opened):
     place = ("-h", "127.0.0.1", "-p", postgresql.port, "-U", "postgres", "-d", database)
     postgresql.run("pg_dump", *place, "-Fc", "-f", backup)
     newer = write(store, head)
-    postgresql.run("pg_restore", *place, "--clean", backup)
+    postgresql.run("pg_restore", *place, "--clean", "--single-transaction", backup)
 
     reading = store.read(MIGRATION, seen=newer)
     assert (reading.head, reading.ancestor) == (head, None)

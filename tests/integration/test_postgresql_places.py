@@ -2,14 +2,19 @@
 PostgreSQL databases that are missing, foreign, newer, damaged or closed to the user: never an empty state.
 """
 
+import re
+from datetime import timedelta
+from pathlib import Path
+
 import pytest
 from servers.ports import free_port
 from servers.postgresql import GUARDED
 
+from cutover.core.checkin import minute_of
 from cutover.errors import Conflict, Corrupt, Unavailable
 from cutover.stores import postgresql_schema as schemas
 from cutover.stores.postgresql import PostgresqlStore
-from cutover.testing.store_helpers import MIGRATION, check_in, head_of, write, write_many
+from cutover.testing.store_helpers import MIGRATION, NOW, check_in, counted, head_of, report, write, write_many
 
 
 @pytest.fixture
@@ -281,6 +286,28 @@ def test_role_that_may_only_read(store, opened, postgresql, database, sql):
     assert store.read(MIGRATION).head == head_of(2)
     sql("DROP OWNED BY reader")
     sql("DROP ROLE reader")
+
+
+def test_role_of_a_router(store, opened, postgresql, database, sql):
+    """
+    The rights that the page on PostgreSQL gives to routers are enough to read, to check in and to fold, and for no
+    more.
+    """
+    sql("DROP ROLE IF EXISTS router")
+    page = Path(__file__).parents[2] / "docs/how-to/use-postgresql.md"
+    (script,) = re.findall(r"<<'SQL'\n(.*?)SQL\n", page.read_text(), re.DOTALL)
+    sql(script)
+    router = opened(postgresql.url(database, user="router"))
+
+    for look in looks(router):
+        look()
+    router.check_in(MIGRATION, report(minutes={minute_of(NOW): {counted(): 5}}), now=NOW)
+    router.check_in(MIGRATION, report(sequence=2), now=NOW + timedelta(hours=1))
+    refused([lambda: write(router, head_of(2))], Unavailable, "no permission")
+
+    assert router.fleet(MIGRATION).hours == {minute_of(NOW) // 60: {counted(): 5}}
+    sql("DROP OWNED BY router")
+    sql("DROP ROLE router")
 
 
 def test_no_connection_left(opened, postgresql, database, sql, store):
