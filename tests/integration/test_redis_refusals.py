@@ -2,12 +2,16 @@
 Redis and Valkey that refuse, and keys that are not what this library wrote.
 """
 
+import re
+from pathlib import Path
+
 import pytest
 import redis
 from servers.redis import valkey_server
 
 from cutover.core.snapshot import Head
 from cutover.errors import ConfigurationError, Corrupt, Unavailable
+from cutover.stores.base import Durability
 from cutover.stores.redis import RedisStore
 from cutover.testing.store_helpers import (
     MIGRATION,
@@ -21,6 +25,7 @@ from cutover.testing.store_helpers import (
     write_many,
 )
 
+PAGE = Path(__file__).parents[2] / "docs/how-to/use-redis.md"
 NAME = "refusals"
 STATE = f"{{{NAME}}}:{MIGRATION}:state"
 CHANGES = f"{{{NAME}}}:{MIGRATION}:changes"
@@ -177,6 +182,30 @@ def test_no_permission(valkey):
         unavailable(lambda: write(store), "does not permit")
         store.close()
         client.execute_command("ACL", "DELUSER", "guest")
+
+
+def test_the_least_rights(valkey_with_log):
+    """
+    A user with the rights of the page can do all that a store does, and subscribe.
+    """
+    (line,) = re.findall(r"^ACL SETUSER .*$", PAGE.read_text(), re.MULTILINE)
+    with valkey_with_log.client() as client:
+        client.acl_log_reset()
+        client.execute_command(*line.replace("PASSWORD", "pw").split(" "))
+        store = RedisStore(valkey_with_log.url("cutover").replace("://", "://cutover:pw@"))
+        head = write_many(store, 2)
+        late = report(minutes={int(NOW.timestamp()) // 60 - 60: {counted(): 1}})
+        store.check_in(MIGRATION, late, now=NOW)
+        store.check_in(MIGRATION, report("b", closing=True), now=store.now())
+        store.wait(MIGRATION, seen=head, timeout=0.01)
+
+        assert store.durability is Durability.DURABLE_ON_NODE
+        assert (store.read(MIGRATION).head, list(store.migrations())) == (head, [MIGRATION])
+        assert (len(store.history(MIGRATION)), store.fleet(MIGRATION).totals()) == (2, {counted(): 1})
+        assert dict(client.pubsub_numsub(f"{{cutover}}:{MIGRATION}:changed")) == {b"{cutover}:shop:changed": 1}
+        assert client.acl_log() == []
+        store.close()
+        client.execute_command("ACL", "DELUSER", "cutover")
 
 
 def test_one_slot_of_a_cluster(tmp_path):
