@@ -140,6 +140,25 @@ def test_the_word_follows_the_server(own_valkey, opened):
     assert opened(url).durability is Durability.ACCEPTED
 
 
+def test_a_disk_that_does_not_come_round(own_valkey, opened):
+    """
+    A change that the server does not confirm on its disk in time is in force, and only accepted.
+    """
+    store = opened(own_valkey.url(NAME))
+    head = write_many(store, 2)
+    with own_valkey.client() as client:
+        client.config_set("appendfsync", "always")
+        client.config_set("rdb-key-save-delay", 60_000_000)  # the log is begun, and not ready for a minute for each key
+        client.config_set("appendonly", "yes")
+        assert until(lambda: client.info("persistence")["aof_rewrite_in_progress"] == 1)
+        new = opened(own_valkey.url(NAME))
+        assert write(new, head) == store.read(MIGRATION).head
+        assert client.info("persistence")["aof_rewrite_in_progress"] == 1
+        client.config_set("appendonly", "no")  # ends the child that begins the log
+
+    assert new.durability is Durability.ACCEPTED
+
+
 def test_an_old_server(old_redis, opened):
     """
     A server that cannot tell what is on its disk makes no promise, whatever its log does.
