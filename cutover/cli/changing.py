@@ -9,6 +9,7 @@ import click
 
 from cutover.cli.completing import cohorts, flows, sides, work_items
 from cutover.cli.differences import differences
+from cutover.cli.emergency import give
 from cutover.cli.failures import ExitCode
 from cutover.cli.options import changing, percent, target
 from cutover.cli.session import Edit, Session
@@ -68,8 +69,9 @@ def set_(
 @click.command("rollback")
 @click.argument("target", metavar="[FLOW|JOURNEY]", required=False, shell_complete=flows)
 @click.option("--all", "everything", is_flag=True, help="Every flow.")
+@click.option("--emergency", is_flag=True, help="Have a relay hold it on OLD at once, whatever its store does.")
 @changing(expects=False)
-def rollback_(session: Session, edit: Edit, target: str | None, everything: bool) -> int:
+def rollback_(session: Session, edit: Edit, target: str | None, everything: bool, emergency: bool) -> int:
     """
     Send a flow, journey or everything to OLD.
 
@@ -78,6 +80,8 @@ def rollback_(session: Session, edit: Edit, target: str | None, everything: bool
     """
     if (target is None) is not everything:
         raise click.UsageError("name one flow or journey, or give --all")
+    if emergency:
+        return give(session, edit, target)
     with session.opened(edit) as control:
         return carry_out(session, control, intents.rollback(target), edit)
 

@@ -2,11 +2,12 @@
 What a change changes, as pairs of before and after.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
 
+from cutover.cli.words import plain
 from cutover.core.changes import Proposal
 from cutover.core.percent import format_percent
 from cutover.core.snapshot import Snapshot
@@ -46,8 +47,7 @@ def differences(proposal: Proposal) -> tuple[Difference, ...]:
 
 
 def _differences(before: Snapshot, after: Snapshot) -> Iterator[Difference]:
-    if before.definition != after.definition:
-        yield Difference("definition", _names(before), _names(after))
+    yield from _definitions(_leaves(before.definition.document()), _leaves(after.definition.document()))
     yield from _dials(before, after)
     for item in after.definition.work:
         was, now = before.work.get(item, 0), after.work[item]
@@ -79,9 +79,23 @@ def _dial(parts: int | None) -> str:
     return "inherit" if parts is None else format_percent(parts)
 
 
-def _names(snapshot: Snapshot) -> str:
-    definition = snapshot.definition
-    return f"{len(definition.flows)} flows, {len(definition.journeys)} journeys, {len(definition.work)} work items"
+def _definitions(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Difference]:
+    for key in dict.fromkeys((*before, *after)):
+        if before.get(key) != after.get(key):
+            yield Difference(key, before.get(key, "none"), after.get(key, "none"))
+
+
+def _leaves(value: Any, path: str = "") -> dict[str, str]:
+    """
+    Give every value of a definition under its key, such as ``flows.pay.weight``; a table without values is "there".
+    """
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        value = {item["name"]: {k: v for k, v in item.items() if k != "name"} for item in value}
+    if isinstance(value, dict):
+        below = path + "." if path else ""
+        leaves = {p: text for key, item in value.items() for p, text in _leaves(item, below + key).items()}
+        return leaves or ({path: "there"} if path.count(".") else {})
+    return {path: ", ".join(map(str, value)) if isinstance(value, list) else plain(str(value))}
 
 
 def _yes(flag: bool) -> str:

@@ -12,7 +12,8 @@ from cutover.core.migration import Migration
 from cutover.operations.control import Control
 from cutover.stores.registry import open_store
 
-DEFINITION = Migration.parse('name = "m"\nold = "a"\nnew = "b"\n[flows.pay]\n[work.texts]\n[cohorts.staff]\n')
+TEXT = 'name = "m"\nold = "a"\nnew = "b"\n[flows.pay]\n[work.texts]\n[cohorts.staff]\n'
+DEFINITION = Migration.parse(TEXT)
 
 
 @pytest.fixture
@@ -40,7 +41,17 @@ def control():
         (lambda p: p.adopt(), ["epoch: 1 -> 2"]),
         (
             lambda p: p.apply(attrs.evolve(DEFINITION, work={}), confirm=True),
-            ["definition: 1 flows, 0 journeys, 1 work items -> 1 flows, 0 journeys, 0 work items"],
+            ["work.texts.title: texts -> none", "work.texts.weight: 1 -> none"],
+        ),
+        (
+            lambda p: p.apply(Migration.parse(TEXT + "[flows.cart]\nweight = 2\n[journeys.buy]\nflows = ['cart']\n")),
+            [
+                "flows.cart.weight: none -> 2",
+                "journeys.buy.flows: none -> cart",
+                "journeys.buy.together: none -> True",
+                "journeys.buy.idle_seconds: none -> 1800",
+                "journeys.buy.ttl_seconds: none -> 14400",
+            ],
         ),
         (
             lambda p: p.apply(attrs.evolve(DEFINITION, name="other")),
