@@ -224,6 +224,29 @@ def _job(router: cutover.Router, number: int) -> None:
     route(router, number)
 
 
+def shown_in_child(url: str) -> None:
+    """
+    Fork, and let the child say what its gauges show once it has heard from the store itself.
+    """
+    router, registry = connected(url)
+    labels = {"migration": "shop"}
+
+    def healthy() -> bool:
+        age = registry.get_sample_value("cutover_snapshot_age_seconds", labels)
+        return age is not None and age < 5 and registry.get_sample_value("cutover_store_up", labels) == 1
+
+    def work() -> None:
+        follower = router._parts.follower
+        began = follower.stepped
+        assert until(lambda: follower.stepped > began)
+        assert until(healthy)
+        router.close()
+
+    ended = codes([child(work)])
+    router.close()
+    say(codes=ended)
+
+
 def processes(url: str) -> None:
     """
     Start processes by `multiprocessing`, which run no exit handlers; nobody closes anything in them.

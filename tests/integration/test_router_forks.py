@@ -68,6 +68,14 @@ def test_forks_that_tell_nobody(routing, control, url):
     assert counted(control) == 30
 
 
+def test_gauges_of_a_child(routing, control, url):
+    """
+    A child shows its own health: it hears from the store itself, and its snapshot is as fresh as that.
+    """
+    with routing("shown_in_child", url) as process:
+        assert process.said() == {"codes": [0]}
+
+
 def test_multiprocessing(routing, control, url):
     """
     Processes of `multiprocessing` hand over their counts at their end, though they run no exit handlers.
