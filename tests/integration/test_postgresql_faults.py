@@ -13,7 +13,6 @@ from servers.postgresql_proxy import proxy_to
 
 from cutover.errors import Unavailable
 from cutover.stores import postgresql_session
-from cutover.stores.postgresql import PostgresqlStore
 from cutover.testing.store_helpers import (
     MIGRATION,
     PATIENCE,
@@ -35,22 +34,6 @@ DEADLINE = 3 * PATIENCE  # within which every call ends
 
 
 @pytest.fixture
-def opened():
-    """
-    Open stores, and close them at the end.
-    """
-    stores = []
-
-    def opening(url):
-        stores.append(PostgresqlStore(url))
-        return stores[-1]
-
-    yield opening
-    for store in stores:
-        store.close()
-
-
-@pytest.fixture
 def address(postgresql_url):
     """
     Where the store is.
@@ -59,11 +42,11 @@ def address(postgresql_url):
 
 
 @pytest.fixture
-def store(opened, address):
+def store(open_postgresql, address):
     """
     A store at version 2.
     """
-    store = opened(address)
+    store = open_postgresql(address)
     write_many(store, 2)
     return store
 
@@ -144,13 +127,13 @@ def is_live(store):
     return store._watch.get()._hint.is_live
 
 
-def test_killed_server(own_postgresql, worker, opened):
+def test_killed_server(own_postgresql, worker, open_postgresql):
     """
     Whenever the server is killed, every change that was acknowledged is there after it starts again.
     """
     draw = random.Random(7)
     url = own_postgresql.url()
-    store = opened(url)
+    store = open_postgresql(url)
     write(store)
     for _ in range(KILLS):
         with worker("append_for_ever", url) as process:
@@ -192,13 +175,13 @@ def test_writers_of_many_processes(store, address, worker):
     assert store.read(MIGRATION).head.version == 2 + sum(acknowledged) == len(store.history(MIGRATION))
 
 
-def test_frozen_server(own_postgresql, opened):
+def test_frozen_server(own_postgresql, open_postgresql):
     """
     Nothing hangs at a frozen server, connected before or not; nothing is in doubt, as no change was committed, and
     all goes on once it does.
     """
     url = own_postgresql.url()
-    store, late = opened(url), opened(url)
+    store, late = open_postgresql(url), open_postgresql(url)
     write_many(store, 2)
     check_in(store)
 
@@ -211,13 +194,13 @@ def test_frozen_server(own_postgresql, opened):
     write(store, head_of(2))
 
 
-def test_waiting_at_a_frozen_server(own_postgresql, opened, monkeypatch):
+def test_waiting_at_a_frozen_server(own_postgresql, open_postgresql, monkeypatch):
     """
     Whoever waits while the server freezes goes on waiting without an error, and hears of changes again afterwards.
     """
     monkeypatch.setattr(postgresql_session, "PATIENCE", 1.0)
     url = own_postgresql.url()
-    store, writer = opened(url), opened(url)
+    store, writer = open_postgresql(url), open_postgresql(url)
     head = write(store)
     waiter = waiting(store, head)
     assert until(lambda: is_live(store))
@@ -232,11 +215,11 @@ def test_waiting_at_a_frozen_server(own_postgresql, opened, monkeypatch):
     assert not waiter.is_alive()
 
 
-def test_close_ends_what_hangs(own_postgresql, opened):
+def test_close_ends_what_hangs(own_postgresql, open_postgresql):
     """
     Closing a store ends what waits for a frozen server.
     """
-    store = opened(own_postgresql.url())
+    store = open_postgresql(own_postgresql.url())
     head = write(store)
     with own_postgresql.frozen():
         reader = in_thread(lambda: ended(lambda: store.read(MIGRATION)))
@@ -248,12 +231,12 @@ def test_close_ends_what_hangs(own_postgresql, opened):
             assert not thread.is_alive()
 
 
-def test_lost_answer(store, opened, proxy, address, monkeypatch):
+def test_lost_answer(store, open_postgresql, proxy, address, monkeypatch):
     """
     A change whose acknowledgement was lost is in doubt, and is found in the history.
     """
     monkeypatch.setattr(postgresql_session, "PATIENCE", 1.0)
-    cut_off = opened(through(proxy.port, address))
+    cut_off = open_postgresql(through(proxy.port, address))
     cut_off.read(MIGRATION)
     proxy.word = b"COMMIT\0"
 
@@ -268,11 +251,11 @@ def test_lost_answer(store, opened, proxy, address, monkeypatch):
 
 
 @pytest.mark.parametrize(("word", "in_doubt"), [(b"UPDATE", False), (b"COMMIT\0", True)])
-def test_cut_connection(store, opened, proxy, address, word, in_doubt):
+def test_cut_connection(store, open_postgresql, proxy, address, word, in_doubt):
     """
     A connection that is cut before the commit was sent leaves nothing done and nothing in doubt.
     """
-    cut_off = opened(through(proxy.port, address))
+    cut_off = open_postgresql(through(proxy.port, address))
     cut_off.read(MIGRATION)
     proxy.word, proxy.cutting = word, True
 
@@ -297,12 +280,12 @@ def test_lost_connection_is_made_anew(store, postgresql):
     assert store.read(MIGRATION).head == head_of(3)
 
 
-def test_half_open_connections(store, opened, proxy, address, monkeypatch):
+def test_half_open_connections(store, open_postgresql, proxy, address, monkeypatch):
     """
     Where a proxy stops forwarding, calls end as Unavailable, the next ones connect anew, and changes are seen again.
     """
     monkeypatch.setattr(postgresql_session, "PATIENCE", 1.0)
-    cut_off = opened(through(proxy.port, address))
+    cut_off = open_postgresql(through(proxy.port, address))
     waiter = waiting(cut_off, head_of(2))
     assert until(lambda: is_live(cut_off))
     proxy.stall()
@@ -314,11 +297,11 @@ def test_half_open_connections(store, opened, proxy, address, monkeypatch):
     assert cut_off.read(MIGRATION).head == head_of(3)
 
 
-def test_terminated_listener(store, opened, address, postgresql):
+def test_terminated_listener(store, open_postgresql, address, postgresql):
     """
     Who waits does not notice that the listening connection was terminated, and it comes back.
     """
-    writer = opened(address)
+    writer = open_postgresql(address)
     waiter = waiting(store, head_of(2))
     with postgresql.client() as client:
         assert until(lambda: listeners(client, store))
@@ -335,11 +318,11 @@ def test_terminated_listener(store, opened, address, postgresql):
     assert not waiter.is_alive()
 
 
-def test_frozen_listener(store, opened, address, postgresql):
+def test_frozen_listener(store, open_postgresql, address, postgresql):
     """
     A listening connection that is silent without being lost is found out by a change that was not heard of.
     """
-    writer, waiter = opened(address), waiting(store, head_of(2))
+    writer, waiter = open_postgresql(address), waiting(store, head_of(2))
     with postgresql.client() as client:
         assert until(lambda: listeners(client, store))
         (silent,) = listeners(client, store)
@@ -372,11 +355,11 @@ def test_locked_tables(store, postgresql):
     write(store, head_of(2))
 
 
-def test_writer_that_stops_in_a_transaction(store, opened, proxy, address):
+def test_writer_that_stops_in_a_transaction(store, open_postgresql, proxy, address):
     """
     A writer that is cut off with the row locked holds the others up for some seconds only.
     """
-    cut_off = opened(through(proxy.port, address))
+    cut_off = open_postgresql(through(proxy.port, address))
     cut_off.read(MIGRATION)
     proxy.word = b"UPDATE"
     proxy.reached.clear()
@@ -393,12 +376,12 @@ def test_writer_that_stops_in_a_transaction(store, opened, proxy, address):
     assert store.read(MIGRATION).head == head_of(3)
 
 
-def test_transaction_pooler(postgresql, opened, address, store):
+def test_transaction_pooler(postgresql, open_postgresql, address, store):
     """
     Behind a transaction pooler all works on one server connection; that nobody can listen there is found out.
     """
     with pooler_to(postgresql.port) as pooler:
-        pooled = [opened(through(pooler.port, address)) for _ in range(3)]
+        pooled = [open_postgresql(through(pooler.port, address)) for _ in range(3)]
         heads = [store.read(MIGRATION).head]
         waiter = waiting(pooled[0], heads[-1])
         assert until(lambda: pooled[0]._watch.get()._hint.is_deaf)
@@ -415,14 +398,14 @@ def test_transaction_pooler(postgresql, opened, address, store):
             each.close()
 
 
-def test_replica(own_postgresql, opened):
+def test_replica(own_postgresql, open_postgresql):
     """
     A replica is read and never written to, without a doubt, and whoever waits there sees what is replicated.
     """
-    primary = opened(own_postgresql.url("postgres"))
+    primary = open_postgresql(own_postgresql.url("postgres"))
     head = write_many(primary, 2)
     with postgresql_server(copy_of=own_postgresql) as server:
-        replica = opened(server.url("postgres"))
+        replica = open_postgresql(server.url("postgres"))
         assert until(lambda: works(replica))
         errors = [ended(action) for action in (lambda: write(replica, head), lambda: check_in(replica))]
         waiter = waiting(replica, head)
@@ -434,13 +417,13 @@ def test_replica(own_postgresql, opened):
     assert primary.read(MIGRATION).head == head_of(3)
 
 
-def test_restored_backup(postgresql, opened):
+def test_restored_backup(postgresql, open_postgresql):
     """
     A backup that is restored under an open store is read as the older state that it is.
     """
     database = postgresql.create_database()
     url = postgresql.url(database)
-    store = opened(url)
+    store = open_postgresql(url)
     head = write_many(store, 2)
     backup = postgresql.folder / f"{database}.dump"
     place = ("-h", "127.0.0.1", "-p", postgresql.port, "-U", "postgres", "-d", database)
@@ -453,11 +436,11 @@ def test_restored_backup(postgresql, opened):
     write(store, head, branch="restored")
 
 
-def test_check_ins_of_many_at_once(store, opened, address):
+def test_check_ins_of_many_at_once(store, open_postgresql, address):
     """
     Reports that arrive together, repeated and while others fold, are counted once.
     """
-    stores = [opened(address) for _ in range(WRITERS)]
+    stores = [open_postgresql(address) for _ in range(WRITERS)]
     now = store.now()
     minute = int(now.timestamp()) // 60
 

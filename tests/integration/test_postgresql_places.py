@@ -13,7 +13,6 @@ from servers.postgresql import GUARDED
 from cutover.core.checkin import minute_of
 from cutover.errors import Conflict, Corrupt, Unavailable
 from cutover.stores import postgresql_schema as schemas
-from cutover.stores.postgresql import PostgresqlStore
 from cutover.testing.store_helpers import MIGRATION, NOW, check_in, counted, head_of, report, write, write_many
 
 
@@ -26,27 +25,11 @@ def database(postgresql):
 
 
 @pytest.fixture
-def opened():
-    """
-    Open stores, and close them at the end.
-    """
-    stores = []
-
-    def opening(url):
-        stores.append(PostgresqlStore(url))
-        return stores[-1]
-
-    yield opening
-    for store in stores:
-        store.close()
-
-
-@pytest.fixture
-def empty_store(opened, postgresql, database):
+def empty_store(open_postgresql, postgresql, database):
     """
     A store in an empty database.
     """
-    return opened(postgresql.url(database))
+    return open_postgresql(postgresql.url(database))
 
 
 @pytest.fixture
@@ -106,11 +89,11 @@ def tables(sql):
     return sql(query).fetchall()
 
 
-def test_opening_connects_to_nothing(opened):
+def test_opening_connects_to_nothing(open_postgresql):
     """
-    A store is opened without its server; what is asked of it then is Unavailable, and nothing is in doubt.
+    A store is open_postgresql without its server; what is asked of it then is Unavailable, and nothing is in doubt.
     """
-    store = opened(f"postgresql://127.0.0.1:{free_port()}/nowhere")
+    store = open_postgresql(f"postgresql://127.0.0.1:{free_port()}/nowhere")
 
     errors = refused([*uses(store), lambda: write(store), store.now], Unavailable, "cannot be reached")
 
@@ -127,11 +110,11 @@ def test_no_schema(empty_store, sql):
     assert tables(sql) == []
 
 
-def test_missing_database(opened, postgresql):
+def test_missing_database(open_postgresql, postgresql):
     """
     A database that is not there is Unavailable.
     """
-    store = opened(postgresql.url("not_there"))
+    store = open_postgresql(postgresql.url("not_there"))
 
     refused([*uses(store), lambda: write(store)], Unavailable, "does not exist")
 
@@ -214,7 +197,7 @@ def test_lost_tables_are_not_made_anew(store, sql):
         write(store)
 
 
-def test_later_library_brings_tables_up_to_date(store, sql, opened, monkeypatch, postgresql, database):
+def test_later_library_brings_tables_up_to_date(store, sql, open_postgresql, monkeypatch, postgresql, database):
     """
     The first change by a later library runs the steps that are missing, once; new places look the same.
     """
@@ -223,11 +206,11 @@ def test_later_library_brings_tables_up_to_date(store, sql, opened, monkeypatch,
     with monkeypatch.context() as patch:
         patch.setattr(schemas, "STEPS", later)
         patch.setattr(schemas, "QUERIES", queries)
-        upgraded = opened(postgresql.url(database))
+        upgraded = open_postgresql(postgresql.url(database))
         assert upgraded.read(MIGRATION).head == head_of(2)
         head = write(upgraded, head_of(2))
         write(upgraded, head)
-        fresh = opened(postgresql.url(database) + "?schema=fresh")
+        fresh = open_postgresql(postgresql.url(database) + "?schema=fresh")
         write(fresh)
 
     columns = (
@@ -240,33 +223,33 @@ def test_later_library_brings_tables_up_to_date(store, sql, opened, monkeypatch,
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
-def test_other_encodings(opened, postgresql, encoding):
+def test_other_encodings(open_postgresql, postgresql, encoding):
     """
     Texts come back to the letter also where the database has another encoding.
     """
     with postgresql.client() as client:
         client.execute(f"CREATE DATABASE in_{encoding} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
-    store = opened(postgresql.url(f"in_{encoding}".lower()))
+    store = open_postgresql(postgresql.url(f"in_{encoding}".lower()))
     write(store, change="東京 \x00 \U0001f6d2", snapshot="é\x00")
 
     assert store.read(MIGRATION).document == "é\x00"
     assert list(store.history(MIGRATION)) == ["東京 \x00 \U0001f6d2"]
 
 
-def test_wrong_password(opened, postgresql, database, sql):
+def test_wrong_password(open_postgresql, postgresql, database, sql):
     """
     A wrong password is Unavailable, and stands in no message.
     """
     sql(f"DROP ROLE IF EXISTS {GUARDED}")
     sql(f"CREATE ROLE {GUARDED} LOGIN PASSWORD 'right'")
-    store = opened(postgresql.url(database, user=f"{GUARDED}:wr0ng%40%2F"))
+    store = open_postgresql(postgresql.url(database, user=f"{GUARDED}:wr0ng%40%2F"))
 
     errors = refused([*uses(store), lambda: write(store)], Unavailable, "password authentication failed")
 
     assert not any("wr0ng" in str(error) for error in (*errors, store.url, repr(store._address)))
 
 
-def test_role_that_may_only_read(store, opened, postgresql, database, sql):
+def test_role_that_may_only_read(store, open_postgresql, postgresql, database, sql):
     """
     A role with the right to read reads; what it may not do is Unavailable, nothing done and nothing in doubt.
     """
@@ -274,8 +257,8 @@ def test_role_that_may_only_read(store, opened, postgresql, database, sql):
     sql("CREATE ROLE reader LOGIN")
     sql("GRANT USAGE ON SCHEMA cutover TO reader")
     sql("GRANT SELECT ON ALL TABLES IN SCHEMA cutover TO reader")
-    reader = opened(postgresql.url(database, user="reader"))
-    elsewhere = opened(postgresql.url(database, user="reader") + "?schema=elsewhere")
+    reader = open_postgresql(postgresql.url(database, user="reader"))
+    elsewhere = open_postgresql(postgresql.url(database, user="reader") + "?schema=elsewhere")
 
     for look in looks(reader):
         look()
@@ -288,7 +271,7 @@ def test_role_that_may_only_read(store, opened, postgresql, database, sql):
     sql("DROP ROLE reader")
 
 
-def test_role_of_a_router(store, opened, postgresql, database, sql):
+def test_role_of_a_router(store, open_postgresql, postgresql, database, sql):
     """
     The rights that the page on PostgreSQL gives to routers are enough to read, to check in and to fold, and for no
     more.
@@ -297,7 +280,7 @@ def test_role_of_a_router(store, opened, postgresql, database, sql):
     page = Path(__file__).parents[2] / "docs/how-to/use-postgresql.md"
     (script,) = re.findall(r"<<'SQL'\n(.*?)SQL\n", page.read_text(), re.DOTALL)
     sql(script)
-    router = opened(postgresql.url(database, user="router"))
+    router = open_postgresql(postgresql.url(database, user="router"))
 
     for look in looks(router):
         look()
@@ -310,7 +293,7 @@ def test_role_of_a_router(store, opened, postgresql, database, sql):
     sql("DROP ROLE router")
 
 
-def test_no_connection_left(opened, postgresql, database, sql, store):
+def test_no_connection_left(open_postgresql, postgresql, database, sql, store):
     """
     A server that has no connection left is Unavailable, and works once there is one again.
     """
@@ -319,7 +302,7 @@ def test_no_connection_left(opened, postgresql, database, sql, store):
     sql("ALTER ROLE crowded NOSUPERUSER")
     sql("GRANT USAGE ON SCHEMA cutover TO crowded")
     sql("GRANT SELECT ON ALL TABLES IN SCHEMA cutover TO crowded")
-    crowded = opened(postgresql.url(database, user="crowded"))
+    crowded = open_postgresql(postgresql.url(database, user="crowded"))
 
     refused(looks(crowded), Unavailable, "too many connections")
     sql("ALTER ROLE crowded CONNECTION LIMIT 1")
@@ -371,7 +354,7 @@ def test_names_that_no_database_takes(store, name):
     assert store.read(MIGRATION).head == head_of(2)
 
 
-def test_durable_whatever_the_default(store, sql, database, postgresql, opened):
+def test_durable_whatever_the_default(store, sql, database, postgresql, open_postgresql):
     """
     A change is flushed to disk before it is acknowledged, also in a database that is set not to.
     """
@@ -381,7 +364,7 @@ def test_durable_whatever_the_default(store, sql, database, postgresql, opened):
         "$$ BEGIN NEW.hash := current_setting('synchronous_commit'); RETURN NEW; END $$"
     )
     sql("CREATE TRIGGER note BEFORE INSERT ON cutover.changes FOR EACH ROW EXECUTE FUNCTION note()")
-    write(opened(postgresql.url(database)), head_of(2))
+    write(open_postgresql(postgresql.url(database)), head_of(2))
 
     assert sql("SELECT hash FROM cutover.changes WHERE version = 3").fetchall() == [("on",)]
 

@@ -12,7 +12,7 @@ from servers.postgresql_proxy import proxy_to
 import cutover
 from cutover import Backend
 from cutover.stores import postgresql_session
-from cutover.testing.store_helpers import PATIENCE, until
+from cutover.testing.store_helpers import PATIENCE, in_thread, until
 
 DEFINITION = """
 name = "shop"
@@ -80,6 +80,7 @@ def test_a_change_reaches_other_processes(operator, postgresql, connected, tmp_p
     url = operator_url(operator, postgresql)
     router = connected(url)
     assert router.flow("pay").route("user-42") is Backend.OLD
+    assert until(lambda: operator.status().instances)
     command = [Path(sys.executable).with_name("cutover"), "set", "pay", "100", "--store", url]
     subprocess.run([*command, "--reason", "all of them", "--wait", "20s", "--yes"], check=True, capture_output=True)
 
@@ -124,6 +125,29 @@ def test_killed_under_a_router(own_postgresql, definition, connected):
     change = control.rollback("pay", reason="errors")
     assert until(lambda: runs(router, change), 2 * PATIENCE)
     assert router.flow("pay").route("user-42") is Backend.OLD
+    control.close()
+
+
+def test_frozen_under_a_router(own_postgresql, definition, connected):
+    """
+    While the database hangs a router routes as before, and what it does there ends; it follows once all goes on.
+    """
+    url = own_postgresql.url()
+    control = cutover.control(url, actor="rina")
+    control.apply(definition)
+    change = control.set("pay", 100, reason="all")
+    router, other = connected(url), connected(url)
+    assert until(lambda: runs(router, change) and runs(other, change))
+    with own_postgresql.frozen():
+        assert until(lambda: not router._parts.follower.store_up, 2 * PATIENCE)
+        assert router.flow("pay").route("user-42") is Backend.NEW
+        leaving = in_thread(other.close)
+        leaving.join(PATIENCE)
+        assert not leaving.is_alive()
+
+    assert until(lambda: router._parts.follower.store_up, 2 * PATIENCE)
+    change = control.rollback("pay", reason="errors")
+    assert until(lambda: runs(router, change), 2 * PATIENCE)
     control.close()
 
 

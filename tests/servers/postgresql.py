@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from cutover.stores.postgresql import PostgresqlStore
 from cutover.testing.store_helpers import until
 from servers.ports import free_port
 
@@ -239,3 +240,19 @@ def own_postgresql():
     """
     with postgresql_server() as server:
         yield server
+
+
+@pytest.fixture
+def open_postgresql():
+    """
+    Open stores, and close them at the end.
+    """
+    stores = []
+
+    def opening(url):
+        stores.append(PostgresqlStore(url))
+        return stores[-1]
+
+    yield opening
+    for store in stores:
+        store.close()
