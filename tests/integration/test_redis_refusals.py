@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 from servers.redis import valkey_server
+from servers.tls import behind_tls
 
 from cutover.core.snapshot import Head
 from cutover.errors import ConfigurationError, Corrupt, Unavailable
@@ -16,9 +17,11 @@ from cutover.stores.redis import RedisStore
 from cutover.testing.store_helpers import (
     MIGRATION,
     NOW,
+    PATIENCE,
     check_in,
     counted,
     head_of,
+    in_thread,
     report,
     until,
     write,
@@ -402,6 +405,30 @@ def test_no_redis(tmp_path):
             store = RedisStore(f"rediss://127.0.0.1:{server.port}/0{options}")
             unavailable(lambda s=store: s.read(MIGRATION), "cannot be reached|does not answer")
             store.close()
+
+
+def test_encrypted(valkey, tmp_path):
+    """
+    A store works through TLS, also with documents and hints; a certificate of somebody else, or for another name, is
+    not accepted.
+    """
+    with behind_tls(valkey.port, tmp_path) as (port, trusted):
+        url = f"rediss://localhost:{port}/0?prefix=tls"
+        store = RedisStore(f"{url}&ssl_ca_certs={trusted}")
+        head = write(store, snapshot="x" * 1_000_000)
+        waiter = in_thread(lambda: store.wait(MIGRATION, seen=head, timeout=10 * PATIENCE))
+        with valkey.client() as client:
+            assert until(lambda: dict(client.pubsub_numsub("{tls}:shop:changed")) == {b"{tls}:shop:changed": 1})
+        assert len(store.read(MIGRATION).document) == 1_000_000
+        write(store, head)
+        waiter.join(PATIENCE)
+        assert not waiter.is_alive()
+
+        for other in (url, f"{url.replace('localhost', '127.0.0.1')}&ssl_ca_certs={trusted}"):
+            stranger = RedisStore(other)
+            unavailable(lambda s=stranger: s.read(MIGRATION), "cannot be reached.*certificate")
+            stranger.close()
+        store.close()
 
 
 def test_a_missing_driver(monkeypatch):
