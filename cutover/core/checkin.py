@@ -87,7 +87,7 @@ class CheckIn:
         majors: The schema majors that the instance reads.
         head: What it runs; None if it runs nothing yet.
         regressed: It keeps a version that the store does not have.
-        break_glass: The flows that its break-glass file sets, "*" for every one.
+        break_glass: The flows that its break-glass file or a relay's floor sets, "*" for every one.
         closing: Its last report.
         minutes: Cumulative totals by UTC minute, counted from the epoch; all that is not yet acknowledged.
         since_version: Totals since it began to run this head.

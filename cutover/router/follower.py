@@ -203,6 +203,8 @@ class Follower:
         if reading is None:
             self._complain("cutover.migration_missing", store=self.source.url, migration=name)
             return
+        if reading.floor != self._holding.floor:
+            self._take_floor(reading.floor)
         verdict = standing(mine, reading.head, reading.ancestor)
         if verdict is Standing.NEWER:
             self._follow(name, reading)
@@ -211,13 +213,18 @@ class Follower:
         if verdict in (Standing.NEWER, Standing.SAME):
             self._older_since = None
             self._regress(False, reading.head)
-            self._telemetry.confirm()
+            self._telemetry.confirm(reading.age)
         elif verdict is Standing.FORKED:
             self._regress(True, reading.head)
         else:
             self._older_since = self._older_since or monotonic()
             if monotonic() - self._older_since >= OLDER_IS_REGRESSED:
                 self._regress(True, reading.head)
+
+    def _take_floor(self, floor: frozenset[str]) -> None:
+        self._holding.take_floor(floor)
+        self._check_in_at = monotonic() + random.uniform(0, CHECK_IN_SOON)  # noqa: S311 - jitter
+        log.warning("cutover.floor", store=self.source.url, flows=", ".join(sorted(floor)))
 
     def _follow(self, name: str, reading: Reading) -> None:
         if reading.document is None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import attrs
 
 from cutover.core.backend import Backend
+from cutover.core.floor import lowered
 from cutover.core.snapshot import Snapshot
 from cutover.router.compiled import Circumstances
 from cutover.router.counting import Cell
@@ -26,6 +27,8 @@ class Holding:
         self._notices = notices
         self._cohort_of = cohort_of
         self._given = Circumstances()
+        self._lines: Mapping[str, Backend] = {}
+        self._floor: frozenset[str] = frozenset()
         self._flows: dict[str, Flow] = {}
         self._lock = threading.Lock()
         self.loaded = threading.Event()
@@ -47,9 +50,23 @@ class Holding:
     @property
     def break_glass(self) -> Mapping[str, Backend]:
         """
-        The lines of the break-glass file that hold.
+        The lines that hold: those of the break-glass file, over a relay's floor.
         """
         return self._given.break_glass
+
+    @property
+    def lines(self) -> Mapping[str, Backend]:
+        """
+        The lines of the break-glass file alone.
+        """
+        return self._lines
+
+    @property
+    def floor(self) -> frozenset[str]:
+        """
+        The flows that a relay wants held on OLD.
+        """
+        return self._floor
 
     def flow(self, name: str, observe: ObserveFlow) -> Flow:
         """
@@ -87,7 +104,16 @@ class Holding:
         Obey other lines of the break-glass file from now on.
         """
         with self._lock:
-            self._use(attrs.evolve(self._given, break_glass=lines))
+            self._lines = lines
+            self._use(attrs.evolve(self._given, break_glass=lowered(lines, self._floor)))
+
+    def take_floor(self, floor: frozenset[str]) -> None:
+        """
+        Hold other flows on OLD from now on, as if the break-glass file said so; where it differs, OLD wins.
+        """
+        with self._lock:
+            self._floor = floor
+            self._use(attrs.evolve(self._given, break_glass=lowered(self._lines, floor)))
 
     def after_fork(self) -> None:
         """

@@ -55,7 +55,7 @@ class BreakGlass:
             self._seen = str(error)
             return
         self._seen = content
-        if lines != self._holding.break_glass:
+        if lines != self._holding.lines:
             self._holding.take_break_glass(lines)
             log.warning("cutover.break_glass", path=str(self._path), lines={f: side.value for f, side in lines.items()})
 

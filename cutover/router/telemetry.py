@@ -91,11 +91,11 @@ class Telemetry:
         """
         self._show("snapshot_age_seconds", {(): monotonic() - self._confirmed})
 
-    def confirm(self) -> None:
+    def confirm(self, age: float = 0.0) -> None:
         """
-        Note that the store confirmed the snapshot just now.
+        Note that the store confirmed the snapshot just now, or a relay that its store did so many seconds ago.
         """
-        self._confirmed = monotonic()
+        self._confirmed = monotonic() - age
 
     def show_health(self, *, store_up: bool, regressed: bool) -> None:
         """

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import attrs
 
-from cutover.server import changes, checkins, health, snapshots
+from cutover.server import changes, checkins, emergencies, health, snapshots
 from cutover.server.access import Role
 from cutover.server.service import Handle
 
@@ -18,6 +18,8 @@ WHOLE: Final = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
 FROM_ONE: Final = {**WHOLE, "minimum": 1}
 HASH: Final = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 TAG: Final = {"type": "string"}
+FLOWS: Final = {"type": "string", "pattern": "^[a-z0-9._,-]*$"}
+DISCARD: Final = {"type": "string", "enum": ["true", "false"]}
 WAIT: Final = {"type": "number", "minimum": 0, "maximum": snapshots.LONGEST_WAIT, "multipleOf": 0.001}
 
 
@@ -86,6 +88,7 @@ OPERATIONS: Final = (
             Parameter(name="epoch", text="What the reader runs; with version and hash", schema=FROM_ONE),
             Parameter(name="version", text="What the reader runs; with epoch and hash", schema=FROM_ONE),
             Parameter(name="hash", text="What the reader runs; with epoch and version", schema=HASH),
+            Parameter(name="floor", text="The flows that the reader holds on OLD, with commas", schema=FLOWS),
             Parameter(name="wait", text="Seconds to wait for something new", schema=WAIT),
             Parameter(name="If-None-Match", text="An ETag that was answered", schema=TAG, place="header"),
         ),
@@ -119,6 +122,27 @@ OPERATIONS: Final = (
         result="",
         success=204,
         failures=(400, 408, 413, 503),
+    ),
+    Operation(
+        path=f"{MIGRATION}/emergency", role=Role.VIEWER, handle=emergencies.get_emergencies, result="Emergencies"
+    ),
+    Operation(
+        method="PUT",
+        path=f"{MIGRATION}/emergency",
+        role=Role.OPERATOR,
+        handle=emergencies.put_emergency,
+        body="Emergency",
+        result="Emergencies",
+        failures=(400, 408, 413, 422),
+    ),
+    Operation(
+        method="DELETE",
+        path=f"{MIGRATION}/emergency",
+        role=Role.ADMIN,
+        handle=emergencies.delete_emergencies,
+        result="Emergencies",
+        parameters=(Parameter(name="discard", text="Also what the ledger does not show yet", schema=DISCARD),),
+        failures=(400, 409),
     ),
     Operation(path="/metrics", role=Role.VIEWER, handle=health.get_metrics, result="text/plain"),
     Operation(path="/healthz", role=None, handle=health.get_health, result="Health"),

@@ -25,6 +25,7 @@ __all__ = ["Copies", "Copy"]
 
 FORMAT: Final = 1
 ENDING: Final = ".relay"
+FLOOR: Final = ".floor"
 UNREADABLE: Final = (Corrupt, ValueError, KeyError, TypeError, AttributeError)
 
 
@@ -80,6 +81,12 @@ class Copies:
             write_whole(self._path(copy.migration), _encode(copy))
         except OSError as error:
             log.warning("cutover.relay_copy_not_written", migration=copy.migration, error=str(error))
+
+    def floor_path(self, migration: str) -> Path | None:
+        """
+        Say where a migration's emergencies are kept; None for nowhere.
+        """
+        return None if self._folder is None else self._path(migration).with_suffix(FLOOR)
 
     def _path(self, migration: str) -> Path:
         assert self._folder is not None

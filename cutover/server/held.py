@@ -4,6 +4,7 @@ What a relay holds of one migration: the last that its store said, and the hashe
 
 import json
 from collections.abc import Sequence
+from typing import Final
 
 import attrs
 
@@ -11,9 +12,11 @@ from cutover.core.canonical import decode
 from cutover.core.snapshot import Head
 from cutover.errors import Corrupt
 
-__all__ = ["Held", "hashes_of"]
+__all__ = ["UNKNOWN", "Held", "hashes_of"]
 
-UNKNOWN = ""  # a hash of the chain that could not be read: a reader there is told nothing, rather than something wrong
+UNKNOWN: Final = (
+    ""  # a hash of the chain that could not be read: a reader there is told nothing, rather than something wrong
+)
 
 
 @attrs.frozen(kw_only=True)

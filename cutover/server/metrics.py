@@ -84,7 +84,12 @@ def _of_migrations(mirrors: Iterable[Mirror]) -> Iterable[Metric]:
         "Processes that hold a flow by their break-glass file or a floor, as last heard",
         labels=["migration", "flow"],
     )
+    floor = GaugeMetricFamily(
+        "cutover_relay_floor", "1 for each flow that an emergency holds on OLD", labels=["migration", "flow"]
+    )
     for mirror in mirrors:
+        for flow in mirror.floor:
+            floor.add_metric([mirror.migration, flow], 1.0)
         name = [mirror.migration]
         up.add_metric(name, float(mirror.store_up))
         age.add_metric(name, mirror.age())
@@ -94,4 +99,4 @@ def _of_migrations(mirrors: Iterable[Mirror]) -> Iterable[Metric]:
         flows = Counter(flow for report in instances for flow in set(report.break_glass))
         for flow, number in sorted(flows.items()):
             broken.add_metric([mirror.migration, flow], number)
-    yield from (up, version, age, broken)
+    yield from (up, version, age, floor, broken)

@@ -3,17 +3,21 @@ One migration of the store behind a relay, followed: what it says is held, also 
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 
+import attrs
+
 from cutover.core.checkin import Fleet
+from cutover.core.floor import Emergency, floor_of
 from cutover.core.snapshot import Head, Snapshot
 from cutover.errors import Conflict, Corrupt, StoreError
 from cutover.router.log import log
 from cutover.server.copies import Copies, Copy
-from cutover.server.held import Held, hashes_of
+from cutover.server.floors import Floors
+from cutover.server.held import UNKNOWN, Held, hashes_of
 from cutover.stores.base import Reading, Store
 
 __all__ = ["Mirror"]
@@ -37,6 +41,7 @@ class Mirror:
         held: None where the store never said anything.
         fleet: The processes, as they were when the store last told; None where it never did.
         confirmed_at: When the store last said that this holds; aware, UTC.
+        floors: The emergency rollbacks that were given here.
         store_up: The last reading was answered, and valid.
         problem: What was wrong with the last reading; empty if nothing.
     """
@@ -54,6 +59,8 @@ class Mirror:
         self.migration = migration
         self.held: Held | None = None
         self.fleet: Fleet | None = None
+        self.floors = Floors(copies.floor_path(migration))
+        self._floor_below: frozenset[str] = frozenset()  # of the relay that this one's store is
         self.confirmed_at: datetime | None = None
         self.store_up = False
         self.problem = ""
@@ -112,6 +119,33 @@ class Mirror:
             raise
         self._answered()
 
+    @property
+    def floor(self) -> tuple[str, ...]:
+        """
+        Name the flows that readers must hold on OLD, sorted.
+        """
+        emergencies = self.floors.emergencies
+        if not emergencies:
+            return tuple(sorted(self._floor_below))
+        snapshot = self.snapshot()
+        own = floor_of(emergencies, None if snapshot is None else snapshot.definition)
+        return tuple(sorted(own | self._floor_below))
+
+    def give(self, emergency: Emergency) -> None:
+        """
+        Hold flows on OLD, and tell all who wait.
+        """
+        given = self.floors.give(emergency)
+        log.warning("cutover.floor", migration=self.migration, flows=", ".join(given.flows), actor=given.actor)
+        self._changed(self.migration)
+
+    def lift(self) -> None:
+        """
+        Let the dials hold again, and tell all who wait.
+        """
+        self.floors.lift()
+        self._changed(self.migration)
+
     def survey(self) -> Fleet:
         """
         Read what the store knows of the processes, and keep it.
@@ -144,7 +178,11 @@ class Mirror:
         reading = self._store.read(self.migration, seen=None if held is None else held.head)
         if reading is None:
             raise Corrupt(f"{self._store.url} works, and has no migration {self.migration!r}")
+        if reading.floor != self._floor_below:
+            self._floor_below = reading.floor
+            self._changed(self.migration)
         if held is not None and reading.head == held.head:
+            self._mend(held)
             self._confirm()
             return
         if reading.document is None:
@@ -161,9 +199,27 @@ class Mirror:
         missing = reading.head.version - len(known) - 1
         if missing < 0:
             known, missing = (), reading.head.version - 1
-        if missing:
-            known = (*known, *hashes_of(self._store.history(self.migration, after=len(known)), missing))
-        return (*known, reading.head.hash)
+        return (*known, *self._hashes(len(known), missing), reading.head.hash)
+
+    def _hashes(self, after: int, number: int) -> tuple[str, ...]:
+        """
+        Read hashes from the history; unknown ones where a relay behind this one tells dials, and has no history now.
+        """
+        texts: Sequence[str] = ()
+        if number:
+            with suppress(StoreError):
+                texts = self._store.history(self.migration, after=after)
+        return hashes_of(texts, number)
+
+    def _mend(self, held: Held) -> None:
+        """
+        Read the hashes again that could not be read before.
+        """
+        if UNKNOWN in held.chain and not self._trusting:
+            chain = (*self._hashes(0, held.head.version - 1), held.head.hash)
+            if chain != held.chain:
+                self.held = attrs.evolve(held, chain=chain)
+                self._keep()
 
     def _hold(self, head: Head, document: str, secret: bytes | None, chain: tuple[str, ...]) -> None:
         self.held = Held(head=head, document=document, secret=secret, chain=chain)

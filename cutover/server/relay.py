@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
@@ -17,6 +17,7 @@ from cutover.core.checkin import Fleet
 from cutover.errors import StoreError, Unavailable
 from cutover.router.log import log
 from cutover.server.copies import Copies
+from cutover.server.entering import enter
 from cutover.server.hub import Hub
 from cutover.server.mirror import Mirror
 from cutover.stores.base import Store
@@ -156,6 +157,12 @@ class Relay:
         finally:
             self._queued -= 1
 
+    async def aside(self, work: Callable[[], T]) -> T:
+        """
+        Do something that needs this machine's disk and not the store, which may hold up every thread of `call`.
+        """
+        return await asyncio.to_thread(work)
+
     def _mirror(self, migration: str) -> Mirror:
         with self._lock:
             found = self.mirrors.get(migration)
@@ -202,11 +209,12 @@ class Relay:
             try:
                 mirror.refresh()
                 failures = 0
+                if mirror.floors.pending:
+                    enter(mirror, self.store)
+                    mirror.refresh()
                 if monotonic() >= survey_due:
-                    fleet = mirror.survey()
-                    if self.surveyed is not None:
-                        self.surveyed(mirror, fleet)
                     survey_due = monotonic() + SURVEY_EVERY
+                    self._survey(mirror)
                 held = mirror.held
                 self.store.wait(mirror.migration, seen=None if held is None else held.head, timeout=POLL)
             except StoreError:  # the mirror has said so
@@ -216,6 +224,12 @@ class Relay:
                 failures += 1
             if failures:
                 self._stop.wait(pause_after(failures))
+
+    def _survey(self, mirror: Mirror) -> None:
+        with suppress(StoreError):  # a relay whose own store is away still tells the dials
+            fleet = mirror.survey()
+            if self.surveyed is not None:
+                self.surveyed(mirror, fleet)
 
     def _set_clock(self) -> None:
         if monotonic() >= self._clock_due:

@@ -77,6 +77,27 @@ SCHEMAS: Final[Mapping[str, Any]] = MappingProxyType(
             },
             optional={"document": TEXT, "secret": HEX},
         ),
+        "Emergency": _object({"target": _either_null(TEXT), "actor": TEXT, "reason": TEXT}, optional={"ticket": TEXT}),
+        "Emergencies": _object(
+            {
+                "emergencies": _many(
+                    _object(
+                        {
+                            "target": _either_null(TEXT),
+                            "flows": _many(TEXT),
+                            "actor": TEXT,
+                            "reason": TEXT,
+                            "ticket": TEXT,
+                            "at": INSTANT,
+                            "version": FROM_ONE,
+                            "change": TEXT,
+                        }
+                    )
+                ),
+                "floor": _many(TEXT),
+                "kept": FLAG,
+            }
+        ),
         "Changes": _object({"changes": _many(TEXT), "more": FLAG}),
         "Write": _object(
             {"expect": _either_null(HEAD), "head": HEAD, "change": TEXT, "snapshot": TEXT}, optional={"secret": HEX}

@@ -72,7 +72,7 @@ class Wanted:
             return self.seen is None and not self.tag
         if self.tag:
             return self.tag == etag_of(mirror)
-        return self.seen == mirror.held.head
+        return self.seen == mirror.held.head and self.floor in (None, mirror.floor)
 
 
 async def get_migrations(service: Service, request: Request) -> Response:
@@ -135,7 +135,10 @@ def etag_of(mirror: Mirror) -> str:
     Tell states apart for HTTP caches.
     """
     held = mirror.held
-    return '""' if held is None else f'"{held.head.epoch}-{held.head.version}-{held.head.hash}"'
+    if held is None:
+        return '""'
+    floor = "".join(f"-{flow}" for flow in mirror.floor)
+    return f'"{held.head.epoch}-{held.head.version}-{held.head.hash}{floor}"'
 
 
 def whole_number(query: QueryParams, name: str, *, least: int, default: str) -> int:
@@ -172,7 +175,7 @@ def _body(mirror: Mirror, seen: Head | None, *, with_secret: bool) -> bytes:
         "migration": mirror.migration,
         "head": attrs.asdict(held.head),
         "ancestor": None if seen is None else held.hash_at(seen.version),
-        "floor": [],
+        "floor": list(mirror.floor),
         "age_ms": round(mirror.age() * 1000),
         "confirmed_at": None if confirmed is None else format_instant(confirmed),
     }

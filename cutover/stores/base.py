@@ -36,12 +36,17 @@ class Reading:
         secret: What overrides are looked up with; None where the source does not know it.
         ancestor: The hash that the source's chain has at the reader's version; None where it has no such version or
             keeps no chain.
+        age: Seconds since what is read was confirmed by the store: a relay goes on while its own store is away. Two
+            readings that differ in nothing else are equal.
+        floor: The flows that the source wants held on OLD, whatever the document says: a relay's emergencies.
     """
 
     head: Head
     document: str | None
     secret: bytes | None = attrs.field(default=None, repr=False)
     ancestor: str | None = None
+    age: float = attrs.field(default=0.0, eq=False)
+    floor: frozenset[str] = frozenset()
 
 
 @runtime_checkable

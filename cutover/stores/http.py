@@ -19,6 +19,7 @@ import attrs
 from cutover.core.canonical import decode
 from cutover.core.checkin import CheckIn, Fleet, read_totals
 from cutover.core.fields import field, items
+from cutover.core.floor import Emergency
 from cutover.core.instants import format_instant, parse_instant
 from cutover.core.snapshot import Head
 from cutover.errors import Conflict, Corrupt, Refused, StoreError, Unavailable
@@ -28,7 +29,7 @@ from cutover.stores.http_link import Answer, Link, tls_context
 from cutover.stores.http_url import RelayAddress
 from cutover.stores.writing import check_append
 
-__all__ = ["HttpStore"]
+__all__ = ["Floor", "HttpStore"]
 
 T = TypeVar("T")
 
@@ -39,6 +40,7 @@ AFTER_A_FAILURE: Final = 0.2  # seconds of a wait that could not wait
 EARLY: Final = 0.1  # seconds
 SPREAD: Final = 2.0  # seconds over which clients that were let go come back
 REFUSALS: Final = (400, 403, 413, 422)
+NO_FLOOR: Final[frozenset[str]] = frozenset()
 NO_MIGRATION: Final = "no_migration"
 
 
@@ -64,6 +66,22 @@ class _HandedOver:
     heard: float
 
 
+@attrs.frozen(kw_only=True)
+class Floor:
+    """
+    What a relay holds on OLD by itself.
+
+    Attributes:
+        emergencies: What was given and not lifted, oldest first.
+        flows: All that follows from them, with those of relays behind it.
+        kept: It outlives the relay's process.
+    """
+
+    emergencies: tuple[Emergency, ...]
+    flows: tuple[str, ...]
+    kept: bool
+
+
 class HttpStore:
     """
     A store behind a relay.
@@ -81,6 +99,7 @@ class HttpStore:
         self._clock: _Clock | None = None
         self._durability: Durability | None = None
         self._handed = threading.local()
+        self._floors: dict[str, frozenset[str]] = {}  # by migration, as they were last read
 
     @property
     def url(self) -> str:
@@ -129,13 +148,14 @@ class HttpStore:
         """
         deadline = time.monotonic() + timeout
         while not self._closed and (left := deadline - time.monotonic()) > 0:
+            floor = self._floors.get(migration, NO_FLOOR)
             try:
                 reading = self._read(migration, seen, wait=min(left, LONGEST_WAIT))
             except StoreError:
                 self._wake.get().wait(min(left, AFTER_A_FAILURE))
                 return
             self._handed.over = _HandedOver(migration=migration, seen=seen, reading=reading, heard=time.monotonic())
-            if (None if reading is None else reading.head) != seen:
+            if (None if reading is None else reading.head) != seen or self._floors.get(migration, NO_FLOOR) != floor:
                 return
             if (left := deadline - time.monotonic()) > EARLY:
                 # The relay is ending and has let go of all its clients: they must not come back at once.
@@ -219,15 +239,55 @@ class HttpStore:
         """
         return self._parsed(self._get(_path(migration, "fleet")), _fleet)
 
+    def emergencies(self, migration: str) -> Floor:
+        """
+        List the emergency rollbacks that the relay holds.
+        """
+        return self._parsed(self._get(_path(migration, "emergency")), _floor)
+
+    def give_emergency(self, migration: str, target: str | None, *, actor: str, reason: str, ticket: str = "") -> Floor:
+        """
+        Have the relay hold a flow or journey on OLD at once, None for every flow, whatever its store does.
+
+        Raises:
+            Refused: If the relay knows no such target, or the token may not.
+        """
+        body = _encoded({"target": target, "actor": actor, "reason": reason, "ticket": ticket})
+        return self._floor_after("PUT", _path(migration, "emergency"), body)
+
+    def lift_emergencies(self, migration: str, *, discard: bool = False) -> Floor:
+        """
+        Let the dials hold again.
+
+        Args:
+            discard: Also what the ledger does not show yet.
+
+        Raises:
+            Refused: If the ledger does not show a rollback yet, or the token may not.
+        """
+        path = _path(migration, "emergency", discard=str(discard).lower())
+        return self._floor_after("DELETE", path, None)
+
+    def _floor_after(self, method: str, path: str, body: bytes | None) -> Floor:
+        answer = self._call(method, path, body=body)
+        error = _error(answer)
+        if answer.status in (*REFUSALS, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+            raise Refused(str(error.get("message") or f"{self.url} gives no emergency floor"))
+        self._check(answer)
+        return self._parsed(answer, _floor)
+
     def _read(self, migration: str, seen: Head | None, *, wait: float) -> Reading | None:
         query: dict[str, Any] = {} if seen is None else attrs.asdict(seen)
+        query["floor"] = ",".join(sorted(self._floors.get(migration, NO_FLOOR)))
         if wait:
             query["wait"] = f"{wait:.3f}"
         answer = self._call("GET", _path(migration, "snapshot", **query), wait=wait)
         if answer.status == HTTPStatus.NOT_FOUND and _error(answer).get("code") == NO_MIGRATION:
             return None
         self._check(answer)
-        return self._parsed(answer, _reading)
+        reading = self._parsed(answer, _reading)
+        self._floors[migration] = reading.floor
+        return reading
 
     def _described(self) -> Durability:
         return self._parsed(self._get("/v1/store"), lambda document: Durability(field(document, "durability", str)))
@@ -312,6 +372,16 @@ def _reading(document: Mapping[str, Any]) -> Reading:
         document=None if text is None else field(document, "document", str),
         secret=None if secret is None else bytes.fromhex(field(document, "secret", str)),
         ancestor=None if ancestor is None else field(document, "ancestor", str),
+        age=field(document, "age_ms", int) / 1000,
+        floor=frozenset(items(document, "floor", str)),
+    )
+
+
+def _floor(document: Mapping[str, Any]) -> Floor:
+    return Floor(
+        emergencies=tuple(map(Emergency.from_document, items(document, "emergencies", dict))),
+        flows=items(document, "floor", str),
+        kept=field(document, "kept", bool),
     )
 
 

@@ -78,6 +78,24 @@ def test_own_change(mirror, control, store, clock):
     assert (3, hashes(control)) == (mirror.held.head.version, mirror.held.chain)
 
 
+def test_history_away(mirror_of, control, store):
+    """
+    Where only the history cannot be read, the dials are held all the same, and the hashes are read later.
+    """
+
+    class Behind(Scripted):
+        def history(self, migration, *, after=0):
+            raise Unavailable("away")
+
+    mirror = mirror_of(Behind(store.read("shop")))
+    mirror.refresh()
+    assert (mirror.held.head.version, mirror.held.hash_at(1)) == (2, None)
+
+    mirror._store = store
+    mirror.refresh()
+    assert hashes(control) == mirror.held.chain
+
+
 def test_lost_race(mirror, control, store, clock):
     """
     After a conflict the mirror holds what the winner wrote.
