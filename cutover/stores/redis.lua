@@ -57,6 +57,15 @@ redis.call('RPUSH', KEYS[4], ARGV[7])
 redis.call('PUBLISH', ARGV[2], ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. ARGV[6])
 return 'written'
 
+-- name: history
+-- KEYS: state, migrations, changes. ARGV: name, the version to begin after.
+local version = redis.call('HGET', KEYS[1], 'version') or '0'
+local lost = version == '0' and redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 1
+if lost or redis.call('LLEN', KEYS[3]) ~= tonumber(version) then
+    return redis.error_reply('CUTOVER the ledger of ' .. ARGV[1] .. ' is damaged: it does not end at the head')
+end
+return redis.call('LRANGE', KEYS[3], ARGV[2], -1)
+
 -- name: check_in
 -- KEYS: instances, closed, minutes, due, hours. ARGV: instance, sequence, closing (0 or 1), received, report, the
 -- oldest minute that is taken, the oldest that is not folded, the time before which closed ones are forgotten, how many

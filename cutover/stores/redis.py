@@ -143,6 +143,7 @@ class RedisStore:
         if written != b"written":
             actual = self._read_reply(lambda: _head(written.decode().split(" ")[1:]))
             check_expected(migration, expect, actual)
+            raise Corrupt(f"{self.url} holds a head of {migration} that this library did not write")
         if asks:
             self._word = (_worth(*flushed), monotonic())
 
@@ -150,7 +151,8 @@ class RedisStore:
         """
         Give the texts of all changes above a version, oldest first; none where there is no such migration.
         """
-        texts = self._client.call("LRANGE", self._key(migration, "changes"), max(after, 0), -1)
+        keys = (self._key(migration, "state"), self._key("migrations"), self._key(migration, "changes"))
+        texts = self._client.run("history", keys, migration, max(after, 0))
         return tuple(self._read_reply(lambda: [text.decode() for text in texts]))
 
     def now(self) -> datetime:

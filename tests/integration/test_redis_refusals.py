@@ -325,6 +325,28 @@ def test_a_ledger_that_is_cut(store, client, key):
     assert store.read(MIGRATION).head == head_of(2)
 
 
+@pytest.mark.parametrize("key", [STATE, CHANGES])
+def test_a_history_that_is_cut(store, client, key):
+    """
+    A history that does not end at the head is Corrupt: who looks a change up must not be told that it is not there.
+    """
+    client.delete(key)
+
+    with pytest.raises(Corrupt, match="does not end at the head"):
+        store.history(MIGRATION, after=1)
+
+
+def test_a_head_in_other_words(store, client):
+    """
+    A head that says the same in other words than this library writes is not taken for a change that was written.
+    """
+    client.hset(STATE, "epoch", "01")
+
+    with pytest.raises(Corrupt):
+        write(store, head_of(2))
+    assert len(store.history(MIGRATION)) == 2
+
+
 @pytest.mark.parametrize("key", [INSTANCES, HOURS])
 def test_check_ins_of_others(store, client, key):
     """
