@@ -6,7 +6,7 @@ difference since the last time is added once a second, and before every scrape.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final, Protocol
@@ -16,6 +16,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from cutover.core.checkin import Kind
 from cutover.errors import ConfigurationError
 from cutover.forks import Gate
 
@@ -101,7 +102,7 @@ class Owner(Protocol):
     One router's side of the instruments.
     """
 
-    def refresh_counters(self) -> None:
+    def refresh_counters(self, kinds: Container[str]) -> None:
         """
         Add what was counted since the last time.
         """
@@ -127,10 +128,11 @@ class Instruments:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.owners: WeakSet[Owner] = WeakSet()
         count = partial(self._counter, registry)
+        probes = "Decisions for load tests, probes and bots"
         self.counters: dict[str, FreshCounter] = {
-            "requests": count("requests", "Decisions of routers", "flow", "backend", "reason"),
-            "synthetic": count("synthetic_requests", "Decisions for load tests, probes and bots", "flow", "backend"),
-            "calls": count("calls", "Calls to a back end by outcome", "flow", "backend", "outcome"),
+            Kind.REQUESTS: count(Kind.REQUESTS, "requests", "Decisions of routers", "flow", "backend", "reason"),
+            Kind.SYNTHETIC: count(Kind.SYNTHETIC, "synthetic_requests", probes, "flow", "backend"),
+            Kind.CALLS: count(Kind.CALLS, "calls", "Calls to a back end by outcome", "flow", "backend", "outcome"),
         }
         self.durations = GatedHistogram(
             "cutover_call_duration_seconds",
@@ -158,14 +160,14 @@ class Instruments:
         }
         self.gauges["snapshot_age_seconds"].refresh = self._refresh_ages
 
-    def _counter(self, registry: CollectorRegistry, name: str, text: str, *labels: str) -> FreshCounter:
+    def _counter(self, registry: CollectorRegistry, kind: str, name: str, text: str, *labels: str) -> FreshCounter:
         counter = FreshCounter(f"cutover_{name}", text, ("migration", *labels), registry=registry)
-        counter.refresh = self._refresh_counters
+        counter.refresh = partial(self._refresh_counters, (kind,))
         return counter
 
-    def _refresh_counters(self) -> None:
+    def _refresh_counters(self, kinds: Container[str]) -> None:
         for owner in tuple(self.owners):
-            owner.refresh_counters()
+            owner.refresh_counters(kinds)
 
     def _refresh_ages(self) -> None:
         for owner in tuple(self.owners):

@@ -3,7 +3,7 @@ What one router shows to Prometheus: its counts, its snapshot, and how fresh tha
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Final
@@ -70,20 +70,27 @@ class Telemetry:
 
         return note
 
-    def refresh_counters(self) -> None:
+    def refresh_counters(self, kinds: Container[str] = frozenset(Kind)) -> None:
         """
         Add what was counted since the last time; what cannot be written now is added next time.
 
         For some seconds, counts wait for the name of a migration that was not given: it is their label.
+
+        Args:
+            kinds: Of what is counted.
         """
         if not self._migration and monotonic() - self._began < NAME_PATIENCE:
             return
         with self._written(), self._lock, GATE.held():
             for cell in self._cells():
+                if cell.counted.kind not in kinds:
+                    continue
                 total = cell.total
-                if total != cell.flushed or _begins_at_zero(cell.counted):
+                if total != cell.flushed:
                     self._child(cell.counted).inc(total - cell.flushed)
                     cell.flushed = total
+                elif not total and _begins_at_zero(cell.counted):
+                    self._child(cell.counted)
 
     def refresh_age(self) -> None:
         """
