@@ -81,7 +81,7 @@ def lowered(lines: Mapping[str, Backend], floor: Iterable[str]) -> Mapping[str, 
     """
     Lay a floor under the lines of a break-glass file: where they differ, OLD wins.
     """
-    floor = tuple(floor)
+    floor = sorted(floor)
     if not floor:
         return lines
     below = dict.fromkeys(floor, Backend.OLD)

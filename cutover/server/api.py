@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import attrs
 
-from cutover.server import changes, checkins, emergencies, health, snapshots
+from cutover.server import changes, checkins, emergencies, events, health, snapshots
 from cutover.server.access import Role
 from cutover.server.service import Handle
 
@@ -70,15 +70,7 @@ class Operation:
         return " ".join((self.handle.__doc__ or "").strip().split("\n\n")[0].split())
 
 
-OPERATIONS: Final = (
-    Operation(path="/v1/store", role=Role.VIEWER, handle=snapshots.get_store, result="Store"),
-    Operation(
-        path="/v1/migrations",
-        role=Role.VIEWER,
-        handle=snapshots.get_migrations,
-        result="Migrations",
-        failures=(503,),
-    ),
+OPERATIONS: Final = (  # what is asked most stands first: routes are looked through in this order
     Operation(
         path=f"{MIGRATION}/snapshot",
         role=Role.VIEWER,
@@ -93,6 +85,14 @@ OPERATIONS: Final = (
             Parameter(name="If-None-Match", text="An ETag that was answered", schema=TAG, place="header"),
         ),
         failures=(304, 400, 503),
+    ),
+    Operation(path="/v1/store", role=Role.VIEWER, handle=snapshots.get_store, result="Store"),
+    Operation(
+        path="/v1/migrations",
+        role=Role.VIEWER,
+        handle=snapshots.get_migrations,
+        result="Migrations",
+        failures=(503,),
     ),
     Operation(
         path=f"{MIGRATION}/changes",
@@ -144,6 +144,7 @@ OPERATIONS: Final = (
         parameters=(Parameter(name="discard", text="Also what the ledger does not show yet", schema=DISCARD),),
         failures=(400, 409),
     ),
+    Operation(path="/v1/events", role=Role.VIEWER, handle=events.get_events, result="text/event-stream"),
     Operation(path="/metrics", role=Role.VIEWER, handle=health.get_metrics, result="text/plain"),
     Operation(path="/healthz", role=None, handle=health.get_health, result="Health"),
     Operation(path="/readyz", role=None, handle=health.get_ready, result="Health", failures=(503,)),

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -28,7 +27,7 @@ from cutover.stores.base import Store
 
 __all__ = ["CONNECTIONS_AT_MOST", "NOW", "create_app"]
 
-NOW: Final = "Cutover-Now"  # the header that tells clients the store's clock
+NOW: Final = b"cutover-now"  # the header that tells clients the store's clock
 CONNECTIONS_AT_MOST: Final = 4096
 SPARED: Final = ("/healthz", "/metrics")  # what tells that there are too many
 
@@ -88,7 +87,8 @@ class Gate:
         async def noted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._metrics.answered(message["status"])
-                MutableHeaders(scope=message)[NOW] = format_instant(self._relay.now())
+                now = format_instant(self._relay.now()).encode()
+                message = {**message, "headers": [*message["headers"], (NOW, now)]}  # answers are shared
             await send(message)
 
         self._metrics.connections = there = scope.get(CONNECTIONS, 0)

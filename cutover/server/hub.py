@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from starlette.types import Receive
 
-__all__ = ["EVERYTHING", "Hub"]
+__all__ = ["EVERYTHING", "Hub", "disconnected"]
 
 EVERYTHING: Final = "*"  # no migration has this name
 
@@ -24,7 +24,7 @@ class Hub:
     def __init__(self) -> None:
         self.closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self._waiting: dict[str, set[asyncio.Future[bool]]] = {}
 
     @property
     def waiting(self) -> int:
@@ -55,40 +55,54 @@ class Hub:
         for migration in tuple(self._waiting):
             self._wake(migration)
 
-    async def wait(self, migration: str, seconds: float, receive: Receive) -> bool:
+    async def wait(self, migration: str, seconds: float, gone: "asyncio.Future[None] | None" = None) -> bool:
         """
         Wait for something new, at most so many seconds, and no longer than the client does.
 
+        Args:
+            gone: Done when the client is gone.
+
         Returns:
-            Whether the client is still there.
+            Whether there may be something new.
         """
         if self.closing or seconds <= 0:
             return True
         loop = asyncio.get_running_loop()
-        woken: asyncio.Future[None] = loop.create_future()
-        gone = loop.create_task(_disconnected(receive))
+        woken: asyncio.Future[bool] = loop.create_future()
         self._waiting.setdefault(migration, set()).add(woken)
+
+        def end(_: object = None) -> None:
+            if not woken.done():
+                woken.set_result(False)
+
+        timer = loop.call_later(seconds, end)
+        if gone is not None:
+            gone.add_done_callback(end)
         try:
-            await asyncio.wait((woken, gone), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            return not gone.done()
+            return await woken
         finally:
-            gone.cancel()
+            timer.cancel()
+            if gone is not None:
+                gone.remove_done_callback(end)
             self._forget(migration, woken)
 
     def _wake(self, migration: str) -> None:
         for name in {migration, EVERYTHING}:
             for woken in self._waiting.get(name, ()):
                 if not woken.done():
-                    woken.set_result(None)
+                    woken.set_result(True)
 
-    def _forget(self, migration: str, woken: "asyncio.Future[None]") -> None:
+    def _forget(self, migration: str, woken: "asyncio.Future[bool]") -> None:
         waiting = self._waiting[migration]
         waiting.discard(woken)
         if not waiting:
             del self._waiting[migration]
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
+    """
+    Return when the client is gone.
+    """
     message: Any = {}
     while message.get("type") != "http.disconnect":
         message = await receive()

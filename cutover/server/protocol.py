@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-__all__ = ["CONNECTIONS", "HEADER_PATIENCE", "LARGEST_HEADER", "GuardedProtocol"]
+__all__ = ["CONNECTIONS", "GONE", "HEADER_PATIENCE", "LARGEST_HEADER", "GuardedProtocol"]
 
 LARGEST_HEADER: Final = 16 * 1024  # bytes of the request line and all header fields
 HEADER_PATIENCE: Final = 10.0  # seconds from the first byte of a request, or from the connection, to its last header
@@ -15,6 +15,7 @@ HEADER_PATIENCE: Final = 10.0  # seconds from the first byte of a request, or fr
 
 READ_PATIENCE: Final = 30.0  # seconds that a client may leave an answer in the socket
 CONNECTIONS: Final = "cutover.connections"  # how many there are, in each request's scope
+GONE: Final = "cutover.gone"  # done when the client is gone, in each request's scope
 
 
 class TooLarge(Exception):
@@ -31,6 +32,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._header = 0
+        self._gone: asyncio.Future[None] = self.loop.create_future()
         self._impatience: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
 
@@ -47,6 +49,8 @@ class GuardedProtocol(HttpToolsProtocol):
         """
         self._be_patient()
         self._was_read()
+        if not self._gone.done():
+            self._gone.set_result(None)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -72,6 +76,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._be_impatient()
         super().on_message_begin()
         self.scope[CONNECTIONS] = len(self.connections)  # type: ignore[typeddict-unknown-key]
+        self.scope[GONE] = self._gone  # type: ignore[typeddict-unknown-key]
 
     def on_url(self, url: bytes) -> None:
         """

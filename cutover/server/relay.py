@@ -18,7 +18,7 @@ from cutover.errors import StoreError, Unavailable
 from cutover.router.log import log
 from cutover.server.copies import Copies
 from cutover.server.entering import enter
-from cutover.server.hub import Hub
+from cutover.server.hub import EVERYTHING, Hub
 from cutover.server.mirror import Mirror
 from cutover.stores.base import Store
 
@@ -228,6 +228,7 @@ class Relay:
     def _survey(self, mirror: Mirror) -> None:
         with suppress(StoreError):  # a relay whose own store is away still tells the dials
             fleet = mirror.survey()
+            self.hub.changed(EVERYTHING)
             if self.surveyed is not None:
                 self.surveyed(mirror, fleet)
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from cutover.server.access import Access, Role, Token
 from cutover.server.answers import Problem
+from cutover.server.bodies import Bodies
 from cutover.server.metrics import RelayMetrics
 from cutover.server.relay import Relay
 
@@ -29,6 +30,7 @@ class Service:
     relay: Relay
     access: Access
     metrics: RelayMetrics
+    bodies: Bodies = attrs.field(factory=Bodies)
 
 
 Handle = Callable[[Service, Request], Awaitable[Response]]

@@ -2,26 +2,32 @@
 Reading: which migrations there are, and what one of them is, at once or as soon as there is something new.
 """
 
+import asyncio
 import re
 from contextlib import suppress
+from functools import lru_cache
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 import attrs
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cutover.core.canonical import LARGEST_INTEGER, encode
+from cutover.core.canonical import LARGEST_INTEGER
 from cutover.core.instants import format_instant
 from cutover.core.snapshot import Head
 from cutover.errors import StoreError
 from cutover.server.access import Role
 from cutover.server.answers import Problem, answer, unavailable
+from cutover.server.bodies import etag_of
+from cutover.server.hub import disconnected
 from cutover.server.mirror import Mirror
+from cutover.server.protocol import GONE
+from cutover.server.relay import Relay
 from cutover.server.service import Service, may
 
-__all__ = ["LONGEST_WAIT", "etag_of", "get_migrations", "get_snapshot", "get_store", "whole_number"]
+__all__ = ["LONGEST_WAIT", "get_migrations", "get_snapshot", "get_store", "whole_number"]
 
 LONGEST_WAIT: Final = 30.0  # seconds; shorter than the patience of what stands between
 HASH: Final = re.compile(r"[0-9a-f]{64}")
@@ -44,26 +50,6 @@ class Wanted:
     tag: str
     wait: float
 
-    @classmethod
-    def of(cls, request: Request) -> "Wanted":
-        """
-        Read a request.
-
-        Raises:
-            Problem: If a parameter is wrong.
-        """
-        query = request.query_params
-        wait = query.get("wait", "0")
-        if not SECONDS.fullmatch(wait) or float(wait) > LONGEST_WAIT:
-            raise Problem(400, "invalid", f"wait is no number of seconds from 0 to {LONGEST_WAIT:g}")
-        floor = query.get("floor")
-        return cls(
-            seen=_seen(query),
-            floor=None if floor is None else tuple(sorted(filter(None, floor.split(",")))),
-            tag=request.headers.get("if-none-match", ""),
-            wait=float(wait),
-        )
-
     def has(self, mirror: Mirror | None) -> bool:
         """
         Tell whether there is nothing new for this reader.
@@ -73,6 +59,30 @@ class Wanted:
         if self.tag:
             return self.tag == etag_of(mirror)
         return self.seen == mirror.held.head and self.floor in (None, mirror.floor)
+
+
+@lru_cache(maxsize=256)
+def wanted_by(query: str, tag: str) -> Wanted:
+    """
+    Read a request; a fleet that waits asks the same, over and over.
+
+    Args:
+        tag: The header If-None-Match.
+
+    Raises:
+        Problem: If a parameter is wrong.
+    """
+    parameters = QueryParams(query)
+    wait = parameters.get("wait", "0")
+    if not SECONDS.fullmatch(wait) or float(wait) > LONGEST_WAIT:
+        raise Problem(400, "invalid", f"wait is no number of seconds from 0 to {LONGEST_WAIT:g}")
+    floor = parameters.get("floor")
+    return Wanted(
+        seen=_seen(parameters),
+        floor=None if floor is None else tuple(sorted(filter(None, floor.split(",")))),
+        tag=tag,
+        wait=float(wait),
+    )
 
 
 async def get_migrations(service: Service, request: Request) -> Response:
@@ -111,13 +121,9 @@ async def get_snapshot(service: Service, request: Request) -> Response:
     Read one migration; wait for something new first, if that is asked.
     """
     relay, name = service.relay, request.path_params["migration"]
-    wanted = Wanted.of(request)
-    deadline = monotonic() + wanted.wait
-    while (left := deadline - monotonic()) > 0 and not relay.hub.closing and wanted.has(relay.mirror(name)):
-        if not relay.has_data:
-            raise unavailable("the store was never reached")
-        if not await relay.hub.wait(name, left, request.receive):
-            break
+    wanted = wanted_by(request.scope["query_string"].decode("latin-1"), request.headers.get("if-none-match", ""))
+    if wanted.wait:
+        await _something_new(relay, name, wanted, request)
     mirror = relay.mirror(name)
     if mirror is None and not relay.hub.closing:
         mirror = await relay.look(name)
@@ -125,20 +131,25 @@ async def get_snapshot(service: Service, request: Request) -> Response:
         raise Problem(404, "no_migration", "the store has no such migration")
     if wanted.tag and wanted.tag == etag_of(mirror):
         return Response(status_code=304, headers={"ETag": wanted.tag})
-    body = _body(mirror, wanted.seen, with_secret=may(request, Role.ROUTER))
-    headers = {"ETag": etag_of(mirror), "Cache-Control": "no-cache"}
-    return Response(body, headers=headers, media_type="application/json")
+    return service.bodies.get(mirror, wanted.seen, with_secret=may(request, Role.ROUTER))
 
 
-def etag_of(mirror: Mirror) -> str:
+async def _something_new(relay: Relay, name: str, wanted: Wanted, request: Request) -> None:
     """
-    Tell states apart for HTTP caches.
+    Wait as long as there is nothing new, the reader wants to wait and is there.
     """
-    held = mirror.held
-    if held is None:
-        return '""'
-    floor = "".join(f"-{flow}" for flow in mirror.floor)
-    return f'"{held.head.epoch}-{held.head.version}-{held.head.hash}{floor}"'
+    deadline = monotonic() + wanted.wait
+    gone: asyncio.Future[None] = request.scope.get(GONE) or asyncio.ensure_future(disconnected(request.receive))
+    try:
+        while (left := deadline - monotonic()) > 0 and not relay.hub.closing and wanted.has(relay.mirror(name)):
+            if not relay.has_data:
+                raise unavailable("the store was never reached")
+            await relay.hub.wait(name, left, gone)
+            if gone.done():
+                return
+    finally:
+        if GONE not in request.scope:
+            gone.cancel()
 
 
 def whole_number(query: QueryParams, name: str, *, least: int, default: str) -> int:
@@ -162,24 +173,3 @@ def _seen(query: QueryParams) -> Head | None:
         raise Problem(400, "invalid", "a reader names epoch, version and hash; the hash is 64 hex digits")
     epoch, version = (whole_number(query, name, least=1, default="") for name in ("epoch", "version"))
     return Head(epoch, version, hash_)
-
-
-def _body(mirror: Mirror, seen: Head | None, *, with_secret: bool) -> bytes:
-    """
-    Put the answer together around the document, which is encoded already.
-    """
-    held = mirror.held
-    assert held is not None
-    confirmed = mirror.confirmed_at
-    small: dict[str, Any] = {
-        "migration": mirror.migration,
-        "head": attrs.asdict(held.head),
-        "ancestor": None if seen is None else held.hash_at(seen.version),
-        "floor": list(mirror.floor),
-        "age_ms": round(mirror.age() * 1000),
-        "confirmed_at": None if confirmed is None else format_instant(confirmed),
-    }
-    if with_secret and held.secret is not None:
-        small["secret"] = held.secret.hex()
-    text = encode(small).encode()
-    return text if seen == held.head else text[:-1] + b',"document":' + held.encoded + b"}"

@@ -16,6 +16,7 @@ from cutover.server.api import OPERATIONS
 from cutover.testing.store_helpers import until
 
 EXAMPLES = 25
+ENDLESS = "text/event-stream"  # asked by a test of its own
 CHECKS = [
     checks.not_a_server_error,
     checks.status_code_conformance,
@@ -41,7 +42,7 @@ def described(serving, shop_url, tmp_path):
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
-@pytest.mark.parametrize("path", [(o.method, o.path) for o in OPERATIONS], ids=" ".join)
+@pytest.mark.parametrize("path", [(o.method, o.path) for o in OPERATIONS if o.result != ENDLESS], ids=" ".join)
 def test_no_surprises(described, path, mode):
     """
     Whatever is asked, the answer is documented, has the documented shape, and is no error of the relay.
