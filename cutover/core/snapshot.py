@@ -22,11 +22,12 @@ from cutover.core.migration import Migration, frozen_mapping
 from cutover.core.schema import SCHEMA, check_schema
 from cutover.errors import Corrupt
 
-__all__ = ["NO_HASH", "Eviction", "Head", "Override", "Snapshot"]
+__all__ = ["LARGEST_DOCUMENT", "NO_HASH", "Eviction", "Head", "Override", "Snapshot"]
 
 NO_HASH: Final = "0" * 64  # what the first change has before it
 HASH: Final = re.compile(r"[0-9a-f]{64}")
 SHORT_HASH: Final = 12
+LARGEST_DOCUMENT: Final = 32 * 1024 * 1024  # characters; some 600,000 overrides. Reading more would hold up requests
 
 
 @attrs.frozen(order=False)
@@ -224,8 +225,10 @@ class Snapshot:
         Read a snapshot's document and check every rule that a snapshot keeps.
 
         Raises:
-            Corrupt: If it is no such document, of an unknown major, or breaks a rule.
+            Corrupt: If it is no such document, too large, of an unknown major, or breaks a rule.
         """
+        if len(text) > LARGEST_DOCUMENT:
+            raise Corrupt(f"the snapshot has {len(text):,} characters; allowed: {LARGEST_DOCUMENT:,}")
         document = decode(text, "the snapshot")
         check_schema(document, "the snapshot")
         try:

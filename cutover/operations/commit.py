@@ -15,8 +15,8 @@ from cutover.core.changes import Proposal
 from cutover.core.checkin import LEASE
 from cutover.core.ledger import Change, Expectation, seal
 from cutover.core.schema import WRITES, major_to_write
-from cutover.core.snapshot import Snapshot
-from cutover.errors import Conflict, Corrupt, OutcomeUnknown, StoreError, Unavailable
+from cutover.core.snapshot import LARGEST_DOCUMENT, Snapshot
+from cutover.errors import Conflict, Corrupt, OutcomeUnknown, Refused, StoreError, Unavailable
 from cutover.operations.intents import Basis, Intent
 from cutover.operations.stamp import Stamp
 from cutover.stores.base import Store
@@ -136,11 +136,21 @@ def _append(store: Store, basis: Basis, change: Change, after: Snapshot) -> None
             expect=None if before is None else before.head,
             head=after.head,
             change=change.encode(),
-            snapshot=after.encode(change.schema),
+            snapshot=_document(after, change.schema),
             secret=secrets.token_bytes(SECRET_BYTES) if before is None else None,
         )
     except Unavailable as error:
         _look_up(store, change, error)
+
+
+def _document(after: Snapshot, schema: str) -> str:
+    document = after.encode(schema)
+    if len(document) > LARGEST_DOCUMENT:
+        raise Refused(
+            f"the snapshot would have {len(document):,} characters; routers read {LARGEST_DOCUMENT:,} at most: "
+            "take overrides back that are not needed any more"
+        )
+    return document
 
 
 def _look_up(store: Store, change: Change, error: Unavailable) -> None:

@@ -23,6 +23,7 @@ from cutover.operations.explanation import Explanation, explanation_of
 from cutover.operations.intents import Basis, Intent
 from cutover.operations.overview import Facts, instances_of, status_of
 from cutover.operations.preview import Preview
+from cutover.operations.recovery import sound_snapshot
 from cutover.operations.stamp import Stamp, actor_of
 from cutover.operations.status import Instance, Status
 from cutover.operations.trail import Trail, followed
@@ -433,8 +434,6 @@ class Control:
             if known is None or reading.head != seen:
                 raise Corrupt(f"{self.store.url} gave no document for {reading.head}")
             return known
-        snapshot = Snapshot.decode(reading.document)
-        if snapshot.head != reading.head:
-            raise Corrupt(f"{self.store.url} is at {reading.head}, and its snapshot at {snapshot.head}")
+        snapshot = sound_snapshot(self.store, migration, reading.document, reading.head)
         self._known = Basis(migration=migration, snapshot=snapshot, secret=reading.secret)
         return self._known

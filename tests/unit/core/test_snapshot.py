@@ -15,7 +15,7 @@ from cutover.core import changes
 from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS, digest_of
 from cutover.core.migration import Cohort, Journey, WorkItem
-from cutover.core.snapshot import Head, Override, Snapshot
+from cutover.core.snapshot import LARGEST_DOCUMENT, Head, Override, Snapshot
 from cutover.errors import Corrupt
 
 SHOP = definition_of(
@@ -337,3 +337,11 @@ def test_large_document():
     snapshot = attrs.evolve(FULL, overrides={"pay": overrides})
 
     assert Snapshot.decode(snapshot.encode()).overrides == {"pay": overrides}
+
+
+def test_too_large():
+    """
+    A document that would take long to read is refused before it is read.
+    """
+    with pytest.raises(Corrupt, match="allowed: 33,554,432"):
+        Snapshot.decode(" " * (LARGEST_DOCUMENT + 1))
