@@ -1,0 +1,3 @@
+"""
+What happens when things break: real processes record what they did, and a checker judges the whole history.
+"""

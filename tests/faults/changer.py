@@ -1,0 +1,89 @@
+"""
+An operator who changes a dial all the time, and records what became of each change as a line of JSON.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cutover
+from cutover.core.ledger import Change
+from cutover.errors import CutoverError
+
+PAUSE = 0.1  # seconds between two changes
+
+
+class Operator:
+    """
+    A control whose every change is written down: before it is asked for, and when it is answered.
+    """
+
+    def __init__(self, url: str, record: Path) -> None:
+        self.control = cutover.control(url, actor="rina", migration="shop")
+        self.name = record.name
+        self._record = os.open(record, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        self._number = 0
+
+    def close(self) -> None:
+        """
+        Let go of the store.
+        """
+        self.control.close()
+        os.close(self._record)
+
+    def set(self, percent: object) -> str:
+        """
+        Turn the dial of pay.
+        """
+        return self.ask(lambda reason: self.control.set("pay", percent, reason=reason))
+
+    def ask(self, act: Callable[[str], Change]) -> str:
+        """
+        Ask for one change; gives its outcome.
+
+        Args:
+            act: Takes the reason, which names the change in the ledger.
+        """
+        self._number += 1
+        line = {"asked": time.monotonic(), "reason": f"{self.name}-{self._number}", "outcome": "OutcomeUnknown"}
+        self._write(line | {"answered": 0.0})  # what stands if this process is killed now
+        try:
+            change = act(line["reason"])
+        except CutoverError as error:
+            line["outcome"] = type(error).__name__
+        else:
+            word = self.control.durability.value
+            line |= {
+                "outcome": "acknowledged",
+                "version": change.version,
+                "hash": change.hash,
+                "durability": word,
+            }
+        self._write(line | {"answered": time.monotonic()})
+        return line["outcome"]
+
+    def _write(self, line: dict) -> None:
+        os.write(self._record, (json.dumps(line) + "\n").encode())
+
+
+def main(url: str, record: str) -> None:
+    """
+    Turn the dial until told to end.
+    """
+    ending = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ending.set())
+    operator = Operator(url, Path(record))
+    number = 0
+    while not ending.wait(PAUSE):
+        number += 1
+        operator.set(number * 37 % 100 + 0.5)
+    operator.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
