@@ -3,13 +3,12 @@ Stores that can be broken: a SQLite file, and PostgreSQL and Valkey servers of t
 """
 
 import itertools
-import resource
 import shutil
 import sqlite3
 import subprocess
 from contextlib import ExitStack, contextmanager
 
-from servers.postgresql import NEWEST
+from servers.postgresql import NEWEST, as_user
 from servers.postgresql import Server as PostgresqlServer
 from servers.redis import LOG, executable, running
 
@@ -17,6 +16,7 @@ from cutover.testing.store_helpers import until
 from faults.lines import Line
 
 NUMBERS = itertools.count()
+SMALL = 65_536  # bytes
 SLOW = 30.0  # seconds
 START = 60.0  # seconds that a server may take
 
@@ -325,6 +325,16 @@ class PostgresqlPlace:
             client.execute("SELECT pg_wal_replay_resume()")
         self.line.lead_to(self.server.port)
 
+    @contextmanager
+    def full(self, writer):
+        """
+        The disk is full for the server, which ends itself where it cannot write its log; it is started again.
+        """
+        with not_growing([self.server.process.pid, *self.server._children()], SMALL, **as_user()):
+            yield
+        self.server.kill()
+        self.server.start()
+
     def _started(self, prepare):
         server = PostgresqlServer(NEWEST)
         self._stack.callback(server.stop)
@@ -346,17 +356,28 @@ class PostgresqlPlace:
 
 
 @contextmanager
-def not_growing(pids, size):
+def not_growing(pids, size, **user):
     """
     Let no file of some processes grow beyond a size: what they write then fails as on a full disk.
+
+    Args:
+        user: Whose processes they are, as `subprocess` takes it.
     """
     for pid in pids:
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        limit_files(pid, size, check=True, **user)
     try:
         yield
     finally:
-        for pid in pids:
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        for pid in pids:  # one that could not write may have ended
+            limit_files(pid, "unlimited", check=False, **user)
+
+
+def limit_files(pid, size, *, check, **user):
+    """
+    Set the limit that a process could raise itself; only its own user may.
+    """
+    command = ["prlimit", f"--pid={pid}", f"--fsize={size}:"]
+    subprocess.run(command, check=check, capture_output=True, timeout=START, **user)
 
 
 def copy_folder(source, target):

@@ -165,7 +165,7 @@ def lagging(scene):
     scene.repaired()
 
 
-@scenario("sqlite", "valkey")
+@scenario(*EVERYWHERE)
 def full(scene):
     scene.clients("one", "two")
     writer = scene.changer("busy")
