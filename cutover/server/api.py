@@ -133,7 +133,7 @@ OPERATIONS: Final = (  # what is asked most stands first: routes are looked thro
         handle=emergencies.put_emergency,
         body="Emergency",
         result="Emergencies",
-        failures=(400, 408, 413, 422),
+        failures=(400, 408, 413, 422, 503),
     ),
     Operation(
         method="DELETE",

@@ -2,11 +2,9 @@
 A relay: all migrations of one store, each followed by a thread of its own, and calls that go through to the store.
 """
 
-import asyncio
 import random
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Final, TypeVar
 from cutover.core.checkin import Fleet
 from cutover.errors import StoreError, Unavailable
 from cutover.router.log import log
+from cutover.server.calls import Calls
 from cutover.server.copies import Copies
 from cutover.server.entering import enter
 from cutover.server.hub import EVERYTHING, Hub
@@ -32,7 +31,6 @@ LAST_RETRY: Final = 2.0
 CLOCK_EVERY: Final = 10.0  # seconds; how far the store's clock is from this machine's is measured so often
 SURVEY_EVERY: Final = 5.0  # seconds; as often as routers check in
 THREADS: Final = 16  # calls to the store at a time
-QUEUE: Final = 256  # calls that may wait for one of them
 STORE_PATIENCE: Final = 8.0  # seconds; every store ends its calls before
 JOIN_PATIENCE: Final = 0.5
 
@@ -68,8 +66,8 @@ class Relay:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
-        self._calls = ThreadPoolExecutor(THREADS, thread_name_prefix="cutover-call")
-        self._queued = 0
+        self._calls = Calls("cutover-call", threads=THREADS)
+        self._disk = Calls("cutover-disk", threads=1)
 
     @property
     def has_data(self) -> bool:
@@ -97,7 +95,6 @@ class Relay:
         deadline = monotonic() + JOIN_PATIENCE
         for thread in self._threads:
             thread.join(max(deadline - monotonic(), 0))
-        self._calls.shutdown(wait=False, cancel_futures=True)
 
     def now(self) -> datetime:
         """
@@ -146,22 +143,19 @@ class Relay:
         Raises:
             Unavailable: If it takes too long, or too many calls are waiting.
         """
-        if self._queued >= QUEUE:
-            raise Unavailable("too many calls are waiting for the store")
-        self._queued += 1
         try:
-            future = asyncio.get_running_loop().run_in_executor(self._calls, work)
-            return await asyncio.wait_for(future, STORE_PATIENCE)
+            return await self._calls.call(work, patience=STORE_PATIENCE)
         except TimeoutError as error:
             raise Unavailable("the store did not answer in time", in_doubt=writes) from error
-        finally:
-            self._queued -= 1
 
     async def aside(self, work: Callable[[], T]) -> T:
         """
         Do something that needs this machine's disk and not the store, which may hold up every thread of `call`.
         """
-        return await asyncio.to_thread(work)
+        try:
+            return await self._disk.call(work, patience=STORE_PATIENCE)
+        except TimeoutError as error:
+            raise Unavailable("the relay's disk did not answer in time", in_doubt=True) from error
 
     def _mirror(self, migration: str) -> Mirror:
         with self._lock:
