@@ -12,7 +12,7 @@ import structlog
 from click.shell_completion import shell_complete
 
 from cutover.cli import changing, emergency, instances, looking, metrics, serving
-from cutover.cli.failures import ExitCode, report
+from cutover.cli.failures import ExitCode, Failure, report
 from cutover.cli.options import help_without_verb
 
 __all__ = ["cli", "run"]
@@ -56,21 +56,40 @@ def run(arguments: Sequence[str]) -> int:
     """
     before = arguments[: list(arguments).index("--")] if "--" in arguments else arguments
     as_json, verbose = "--json" in before, bool({"-v", "--verbose"} & set(before))
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    _open_streams()
     _configure_logging(as_json=as_json, verbose=verbose)
     try:
         code = _invoke(list(arguments))
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read has enough, and what Python would still flush at its end goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
+        _discard_stdout()  # whoever read has enough
         return ExitCode.DONE
+    except OSError as error:
+        _discard_stdout()
+        failure = Failure(
+            f"the output could not be written ({error.strerror}); what was asked for may be done", ExitCode.UNKNOWN
+        )
+        return report(failure, as_json=as_json, verbose=verbose)
     except click.exceptions.Exit as end:
         return end.exit_code
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the end of the program: every error becomes a code
         return report(error, as_json=as_json, verbose=verbose)
     return int(code or ExitCode.DONE)
+
+
+def _open_streams() -> None:
+    """
+    Make both streams take any text; one that was closed goes nowhere.
+    """
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - for the whole run
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _discard_stdout() -> None:
+    # What Python would still flush at its end goes nowhere.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
 
 
 def _configure_logging(*, as_json: bool, verbose: bool) -> None:

@@ -41,7 +41,10 @@ def apply_(session: Session, edit: Edit, file: str) -> int:
         if not edit.yes and not edit.dry_run:
             edit = _confirmed_apply(session, control, definition, edit)
         intent = intents.apply(definition, confirm=edit.yes or edit.dry_run)
-        return carry_out(session, control, intent, edit, creates=definition.name)
+        code = carry_out(session, control, intent, edit, creates=definition.name)
+        if not edit.dry_run and not session.as_json:
+            _note_several(session, control)
+        return code
 
 
 @click.command("set")
@@ -259,9 +262,18 @@ def _made(outcome: Outcome, durability: str) -> str:
     return f"{durability}, by {plain(outcome.change.actor)}" if outcome.is_written else "as it was"
 
 
+def _note_several(session: Session, control: Control) -> None:
+    names = control.store.migrations()
+    if len(names) > 1:
+        session.note(f"  note: this store holds {len(names)} migrations ({', '.join(names)}); name one from now on,")
+        session.note("        as --migration or CUTOVER_MIGRATION, also where applications connect")
+
+
 def _lines(proposal: Proposal) -> list[str]:
     if proposal.is_empty:
         return ["nothing to change"]
+    if proposal.verb == "dead":
+        return ["counts no longer; what it counted stays"]
     changed = [str(difference) for difference in differences(proposal)]
     moved = [f"moves {move}" for move in proposal.moves]
     return [*(changed or ["the same as before"]), *(moved or ["moves no key"]), *(f"note: {n}" for n in proposal.notes)]
@@ -277,6 +289,8 @@ def _print_confirmation(session: Session, confirmation: Confirmation) -> None:
     for state, names in groups.items():
         if names:
             session.print(f"  {state}: {plain(', '.join(names))}")
+    if confirmation.lost:
+        session.note("  whoever will never come back: cutover instances dead HOST/PID --reason ...")
 
 
 def _proposal_document(proposal: Proposal) -> dict[str, Any]:

@@ -3,11 +3,12 @@ The verb `metrics`: what a store knows of the migration and its whole fleet, for
 """
 
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
-from prometheus_client import CollectorRegistry, generate_latest, start_http_server
+from prometheus_client import CollectorRegistry, Metric, generate_latest, start_http_server
 
 from cutover.cli.failures import ExitCode
 from cutover.cli.options import looking
@@ -24,13 +25,25 @@ EVERY: Final = 2.0  # seconds between two looks at the store
 LOOPBACK: Final = "127.0.0.1"
 
 
+class Shown(CollectorRegistry):
+    """
+    A registry that shows nothing of what has no value: counts belong to the processes that route.
+    """
+
+    def collect(self) -> Iterator[Metric]:
+        """
+        Give the metrics that have samples.
+        """
+        return (metric for metric in super().collect() if metric.samples)
+
+
 class Exporter:
     """
     The gauges of one migration on a registry of their own, taken from its store.
     """
 
     def __init__(self, control: Control) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = Shown()
         self._control = control
         self._telemetry = Telemetry(instruments_on(self.registry), tuple, None)
         self._fleet = FleetGauges(self.registry)
@@ -78,7 +91,9 @@ class Address(click.ParamType):  # type: ignore[type-arg]  # generic in newer cl
 @looking
 def metrics_(session: Session, listen: tuple[str, int] | None) -> int:
     """
-    Show the whole fleet's metrics in Prometheus's text format.
+    Show what the store knows of the fleet, in Prometheus's text format.
+
+    Shares, progress, the forecast and the state of the instances; requests are counted by the processes that route.
     """
     with session.opened() as control:
         exporter = Exporter(control)

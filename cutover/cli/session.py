@@ -105,10 +105,22 @@ class Session:
             raise Failure("not confirmed; nothing was written", ExitCode.REFUSED)
 
 
+class _Console(Console):
+    """
+    A console that leaves a closed pipe to its caller; rich's own would end the program with another code than ours.
+    """
+
+    def on_broken_pipe(self) -> None:
+        """
+        Go on raising.
+        """
+        raise  # noqa: PLE0704 - called while the error is handled
+
+
 def console(*, stderr: bool = False) -> Console:
     """
     Make a console as wide as the terminal; a pipe gets the width of COLUMNS, else 120.
     """
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or os.environ.get("COLUMNS") else WIDTH_OF_A_PIPE
-    return Console(file=stream, width=width, highlight=False, emoji=False, markup=False)
+    return _Console(file=stream, width=width, highlight=False, emoji=False, markup=False)

@@ -11,7 +11,7 @@ from cutover.core.backend import Backend
 from cutover.core.migration import Migration, frozen_mapping
 from cutover.errors import ConfigurationError
 
-__all__ = ["EVERY_FLOW", "broken_glass", "parse_break_glass"]
+__all__ = ["EVERY_FLOW", "broken_glass", "parse_break_glass", "unknown_lines"]
 
 EVERY_FLOW = "*"
 
@@ -36,18 +36,30 @@ def parse_break_glass(text: str | bytes, source: str) -> Mapping[str, Backend]:
     return frozen_mapping({name: Backend(side) for name, side in lines.items()})
 
 
+def unknown_lines(lines: Mapping[str, Backend], definition: Migration) -> tuple[str, ...]:
+    """
+    Name the lines that stand for nothing in a migration: neither a flow nor a journey nor "*".
+    """
+    return tuple(n for n in lines if n not in (EVERY_FLOW, *definition.flows, *definition.journeys))
+
+
 def broken_glass(lines: Mapping[str, Backend], definition: Migration | None, flow: str) -> Backend | None:
     """
     Give the side that the file sets for a flow, or None.
 
-    A flow's own line goes before "*". In a `together` journey the lines of all its flows count, and OLD wins.
+    A flow's own line goes before that of its journey, and that before "*". In a `together` journey the lines of all
+    its flows count, and OLD wins.
     """
     if not lines:
         return None
     together: tuple[str, ...] = (flow,)
+    journey_name = ""
     if definition is not None and flow in definition.flows:
         together = definition.together_with(flow)
-    sides = {lines.get(member, lines.get(EVERY_FLOW)) for member in together}
+        journey = definition.journey_of(flow)
+        journey_name = "" if journey is None else journey.name
+    for_every = lines.get(EVERY_FLOW)
+    sides = {lines.get(member, lines.get(journey_name, for_every)) for member in together}
     if Backend.OLD in sides:
         return Backend.OLD
     return Backend.NEW if Backend.NEW in sides else None

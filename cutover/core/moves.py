@@ -36,7 +36,8 @@ class Move:
     def __str__(self) -> str:
         who = f"{self.flow}, cohort {self.cohort}" if self.cohort else self.flow
         if self.overrides:
-            return f"{who}: {self.overrides} overridden keys change sides"
+            keys = "key changes sides" if self.overrides == 1 else "keys change sides"
+            return f"{who}: {self.overrides} overridden {keys}"
         before = "not a flow" if self.before is None else format_percent(self.before)
         after = "no longer a flow" if self.after is None else format_percent(self.after)
         moved = abs((self.after or 0) - (self.before or 0))

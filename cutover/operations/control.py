@@ -128,7 +128,8 @@ class Control:
         if self._resolved is None:
             names = self.store.migrations()
             if len(names) != 1:
-                found = f"several: {', '.join(names)}; name one" if names else "none; apply a definition first"
+                several = f"several: {', '.join(names)}; name one, as --migration or CUTOVER_MIGRATION"
+                found = several if names else "none; apply a definition first"
                 raise ConfigurationError(f"which migration is meant? {self.store.url} holds {found}")
             self._resolved = names[0]
         return self._resolved
@@ -233,7 +234,7 @@ class Control:
         Should it come back all the same, it shows again with its next check-in.
 
         Args:
-            instance: Its name, or the beginning of it.
+            instance: Its name, the beginning of it, or HOST/PID.
 
         Raises:
             Refused: If it checked in a moment ago.
@@ -249,16 +250,16 @@ class Control:
         Give the last report of one router process that is lost.
 
         Args:
-            instance: Its name, or the beginning of it.
+            instance: Its name, the beginning of it, or HOST/PID.
 
         Raises:
             ConfigurationError: If there is none, or several.
             Refused: If it is alive.
         """
-        found = [report for report in self.fleet().instances if instance and report.instance.startswith(instance)]
+        found = [report for report in self.fleet().instances if _is_named(report, instance)]
         if len(found) != 1:
-            known = "several" if found else "none"
-            raise ConfigurationError(f"instance is {instance!r}, and {known} begins so; allowed: one of `instances`")
+            known = "several are" if found else "none is"
+            raise ConfigurationError(f"instance is {instance!r}, and {known} named so; allowed: one of `instances`")
         age = self._now() - found[0].at
         if age <= LEASE:
             raise Refused(f"instance {found[0].instance} is alive: it checked in {age.total_seconds():.0f} s ago")
@@ -437,3 +438,7 @@ class Control:
         snapshot = sound_snapshot(self.store, migration, reading.document, reading.head)
         self._known = Basis(migration=migration, snapshot=snapshot, secret=reading.secret)
         return self._known
+
+
+def _is_named(report: CheckIn, name: str) -> bool:
+    return bool(name) and (report.instance.startswith(name) or name == f"{report.host}/{report.pid}")

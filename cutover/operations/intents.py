@@ -179,7 +179,7 @@ def _backend(definition: Migration, side: object) -> Backend | None:
     if side is None:
         return None
     names = {name: Backend(value) for name, value in definition.sides().items()}
-    backend = side_of(side, names)
+    backend = side_of(side.lower() if isinstance(side, str) else side, names)
     if backend is None:
         raise ConfigurationError(f"the side is {side!r}; allowed: old, new, or none to take an override back")
     return backend

@@ -169,11 +169,11 @@ def _fleet_gauges(registry: CollectorRegistry | None) -> "FleetGauges":
 
 
 def _begin(follower: Follower, copy: CachedCopy | None, bootstrap: Path | None) -> None:
+    snapshot = None if bootstrap is None else _read_bootstrap(bootstrap)
     cached = None if copy is None else copy.read()
     if cached is not None and follower.migration in (None, cached.snapshot.migration):
         follower.take(cached.snapshot, cached.secret, "cache")
         return
-    snapshot = None if bootstrap is None else _read_bootstrap(bootstrap)
     if snapshot is None:
         return
     if follower.migration in (None, snapshot.migration):

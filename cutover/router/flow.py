@@ -81,6 +81,9 @@ class Flow:
         self.route, self.use = _route(self, cohort_of)
         self.use(Circumstances())
 
+    def __repr__(self) -> str:
+        return f"<Flow {self.name!r}, version {self._plan.version}>"
+
     def decide(self, key: object, cohort: str | None = None, home: object = UNSET, synthetic: bool = False) -> Decision:
         """
         Decide and say why; counted as `route` counts.

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import attrs
 
 from cutover.core.backend import Backend
+from cutover.core.break_glass import unknown_lines
 from cutover.core.floor import lowered
 from cutover.core.snapshot import Snapshot
 from cutover.router.compiled import Circumstances
@@ -96,6 +97,7 @@ class Holding:
         self.loaded.set()
         for name in tuple(self._flows):
             self._note_unknown(name)
+        self._note_unknown_lines()
         if secret is None and any(snapshot.overrides.values()):
             self._notices.note("cutover.overrides_ignored", reason="this source does not give the secret")
 
@@ -106,6 +108,7 @@ class Holding:
         with self._lock:
             self._lines = lines
             self._use(attrs.evolve(self._given, break_glass=lowered(lines, self._floor)))
+        self._note_unknown_lines()
 
     def take_floor(self, floor: frozenset[str]) -> None:
         """
@@ -131,6 +134,11 @@ class Holding:
         self._given = given
         for flow in self._flows.values():
             flow.use(given)
+
+    def _note_unknown_lines(self) -> None:
+        snapshot = self.snapshot
+        for name in () if snapshot is None else unknown_lines(self._lines, snapshot.definition):
+            self._notices.note("cutover.break_glass_unknown", line=name, allowed="a flow, a journey or *")
 
     def _note_unknown(self, name: str) -> None:
         snapshot = self.snapshot

@@ -108,6 +108,11 @@ class Router:
     ) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        snapshot = self.snapshot
+        held = "nothing yet" if snapshot is None else f"{snapshot.migration} {snapshot.head}"
+        return f"<{type(self).__name__} with {held}>"
+
     def flow(self, name: str) -> Flow:
         """
         Give the handle of a flow. One that the migration does not have routes everything to OLD, reason ``default``.

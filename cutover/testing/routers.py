@@ -2,6 +2,7 @@
 A router for the tests of applications: real rules, no store, no thread, no file.
 """
 
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -37,12 +38,13 @@ class TestRouter(Router):
 
     __test__ = False  # for pytest, which collects classes of this name
 
-    def __init__(self, dials: dict[str, int], cohort_of: CohortOf | None, registry: CollectorRegistry) -> None:
+    def __init__(self, definition: Migration, dials: dict[str, int], cohort_of: CohortOf | None) -> None:
         # Not Router's: there is nothing to start, to follow or to let go of.
-        self.registry = registry
+        self.registry = CollectorRegistry()
+        self._definition = definition
         self._holding = Holding(NoticeBoard(), cohort_of)
-        self._telemetry = Telemetry(instruments_on(registry), self._holding.cells, None)
-        self._take(dials)
+        self._telemetry = Telemetry(instruments_on(self.registry), self._holding.cells, None)
+        self._take(dict.fromkeys(definition.flows, 0) | dials)
 
     @property
     def regressed(self) -> bool:
@@ -54,10 +56,12 @@ class TestRouter(Router):
     def set(self, **dials: object) -> None:
         """
         Move dials in the middle of a test: a percentage, "old" or "new" for each flow.
+
+        Raises:
+            ConfigurationError: If there is no such flow, or a dial is wrong.
         """
-        snapshot = self._holding.snapshot
-        before = {} if snapshot is None else dict(snapshot.dials)
-        self._take({**before, **_parts(dials)})
+        before = {} if self.snapshot is None else dict(self.snapshot.dials)
+        self._take(before | _parts(dials, self._definition.flows))
 
     def after_fork(self) -> None:
         """
@@ -70,43 +74,56 @@ class TestRouter(Router):
         """
 
     def _take(self, dials: dict[str, int]) -> None:
-        snapshot = self._holding.snapshot
-        version = 1 if snapshot is None else snapshot.version + 1
-        definition = Migration(
-            name="test",
-            title="Test",
-            old="old",
-            new="new",
-            salt="test",
-            flows={name: FlowDefinition(name=name) for name in dials},
+        version = 1 if self.snapshot is None else self.snapshot.version + 1
+        taken = Snapshot(
+            definition=self._definition,
+            head=Head(1, version, NO_HASH),
+            at=SOME_DAY,
+            dials=dials,
+            work=dict.fromkeys(self._definition.work, 0),
         )
-        head = Head(1, version, NO_HASH)
-        taken = Snapshot(definition=definition, head=head, at=SOME_DAY, dials=dials)
         self._holding.take_snapshot(taken, None)
         self._telemetry.show_snapshot(taken)
 
 
-def router(cohort_of: CohortOf | None = None, registry: CollectorRegistry | None = None, **dials: object) -> TestRouter:
+def router(definition: Migration | None = None, *, cohort_of: CohortOf | None = None, **dials: object) -> TestRouter:
     """
     Make a router for the tests of an application, without store or thread.
 
         router = cutover.testing.router(pay="new", cart=25)
+        router = cutover.testing.router(cutover.Migration.load("cutover.toml"), pay="new")
 
     Args:
-        registry: Where metrics go; a new one for each router if left out.
+        definition: The application's own, so that names of sides, journeys and unknown flows are as in production;
+            flows without a dial are at 0. Left out, the flows are those with a dial, and the sides "old" and "new".
+        cohort_of: Asked for the cohort of a key, as in `cutover.connect`.
         dials: For each flow a percentage, "old" for 0 or "new" for 100.
 
     Raises:
-        ConfigurationError: If no flow is given, or a dial is wrong.
+        ConfigurationError: If no flow is given, there is no such flow, or a dial is wrong.
     """
+    if definition is None:
+        definition = _definition(dials)
+    return TestRouter(definition, _parts(dials, definition.flows), cohort_of)
+
+
+def _definition(dials: Mapping[str, object]) -> Migration:
     if not dials:
         raise ConfigurationError('no flow is given; allowed: dials such as router(pay="new", cart=25)')
-    return TestRouter(_parts(dials), cohort_of, CollectorRegistry() if registry is None else registry)
+    flows = {name: FlowDefinition(name=name) for name in dials}
+    return Migration(name="test", title="Test", old="old", new="new", salt="test", flows=flows)
 
 
-def _parts(dials: dict[str, object]) -> dict[str, int]:
+def _parts(dials: Mapping[str, object], flows: Collection[str]) -> dict[str, int]:
     parts = {}
     for flow, dial in dials.items():
+        if flow not in flows:
+            raise ConfigurationError(f"there is no flow {flow!r}; allowed: {', '.join(flows)}")
         named = dial.value if isinstance(dial, Backend) else dial
-        parts[flow] = ENDS[named] if isinstance(named, str) and named in ENDS else parse_percent(dial, f"dial {flow}")
+        try:
+            parts[flow] = (
+                ENDS[named] if isinstance(named, str) and named in ENDS else parse_percent(dial, f"dial {flow}")
+            )
+        except ConfigurationError as error:
+            raise ConfigurationError(f'{error}, or "old", or "new"') from None
     return parts

@@ -4,6 +4,7 @@ The command line as a subprocess, over a real SQLite store.
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,21 @@ class Shop:
             env={**self.environment, **(environment or {})},
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+
+    def shell(self, line):
+        """
+        Run a line of bash; in it, {command} stands for the command line.
+        """
+        return subprocess.run(
+            ["bash", "-c", line.format(command=shlex.join(COMMAND))],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
             timeout=60,

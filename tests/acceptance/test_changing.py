@@ -215,3 +215,26 @@ def test_inherit_takes_a_cohorts_dial_away(shop):
 
     with shop.control() as control:
         assert control.snapshot().cohort_dials == {}
+
+
+def test_a_second_migration_in_a_store(shop):
+    """
+    Whoever stores a second migration, perhaps for a typing mistake in its name, is told that names are needed now.
+    """
+    text = (shop.folder / "cutover.toml").read_text().replace('name = "shop"', 'name = "shpo"')
+    (shop.folder / "cutover.toml").write_text(text)
+
+    done = shop.run("apply", "cutover.toml")
+    ended = shop.run("status")
+
+    assert done.returncode == 0
+    assert "note: this store holds 2 migrations (shop, shpo); name one from now on" in done.stderr
+    assert ended.returncode == 2
+    assert "holds several: shop, shpo; name one, as --migration or CUTOVER_MIGRATION" in ended.stderr
+
+
+def test_a_side_in_capitals(shop):
+    """
+    A side may be written as the pages show it.
+    """
+    assert shop.run("override", "pay", "user-1", "NEW", "--reason", "tester").returncode == 0

@@ -161,6 +161,39 @@ def test_a_change_that_is_confirmed_exits_0(shop):
     assert document["wait"] == {"complete": True, "current": ["shop-1/7"], "behind": [], "regressed": [], "lost": []}
 
 
+@pytest.mark.parametrize("reader", ["true", "head -1"])
+def test_whoever_reads_may_stop(shop, reader):
+    """
+    A change whose words nobody reads to the end is done all the same, and exits 0.
+    """
+    done = shop.shell(f'{{command}} set pay 25 --reason x | {reader}; echo "${{{{PIPESTATUS[0]}}}}"')
+
+    assert done.stdout.splitlines()[-1] == "0"
+    assert len(shop.texts()) == 2
+
+
+def test_output_that_cannot_be_written_exits_5(shop):
+    """
+    Where the words of a change cannot be written, nobody takes that for a refusal: the change may be in force.
+    """
+    done = shop.shell("{command} set pay 25 --reason x > /dev/full")
+
+    assert done.returncode == 5
+    assert "the output could not be written (No space left on device); what was asked for may be done" in done.stderr
+    assert len(shop.texts()) == 2
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_a_closed_stream(shop, stream):
+    """
+    A stream that is closed is no error: what would stand there goes nowhere.
+    """
+    done = shop.shell(f"{{command}} set pay 25 --reason x {stream}>&-")
+
+    assert done.returncode == 0
+    assert len(shop.texts()) == 2
+
+
 def test_errors_as_json(shop):
     """
     With --json an error is one JSON document on stderr, also where the command line itself is wrong.

@@ -236,5 +236,5 @@ def test_instances_dead(shop):
     ended = shop.run("instances", "dead", "abc", "--reason", "gone")
 
     assert ended.returncode == 2
-    assert "instance is 'abc', and none begins so" in ended.stderr
+    assert "instance is 'abc', and none is named so" in ended.stderr
     assert len(shop.texts()) == 1

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import any_texts, definition_of, short
 
 from cutover.core.backend import Backend
-from cutover.core.break_glass import EVERY_FLOW, broken_glass, parse_break_glass
+from cutover.core.break_glass import EVERY_FLOW, broken_glass, parse_break_glass, unknown_lines
 from cutover.core.migration import Journey
 from cutover.errors import ConfigurationError
 
@@ -93,13 +93,24 @@ def test_raises_nothing_else(text):
         ({"browse": NEW, "*": OLD}, "browse", NEW),
         ({"*": OLD}, "fly", OLD),
         ({"fly": NEW, "*": OLD}, "fly", NEW),
+        ({"purchase": OLD}, "pay", OLD),
+        ({"purchase": OLD}, "browse", None),
+        ({"purchase": NEW, "*": OLD}, "cart", NEW),
+        ({"purchase": NEW, "pay": OLD}, "cart", OLD),
     ],
 )
 def test_whom_it_reaches(lines, flow, side):
     """
-    A flow's own line goes before the star; flows that go together share their lines, and OLD wins.
+    A flow's own line goes before its journey's, and that before the star; those that go together share lines, OLD wins.
     """
     assert broken_glass(lines, SHOP, flow) is side
+
+
+def test_unknown_lines():
+    """
+    A line that names neither a flow nor a journey nor every flow stands for nothing.
+    """
+    assert unknown_lines({"pay": OLD, "purchase": OLD, "*": OLD, "fly": OLD, "pya": NEW}, SHOP) == ("fly", "pya")
 
 
 def test_without_a_definition():

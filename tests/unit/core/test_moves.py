@@ -132,4 +132,4 @@ def test_override(parts, side, moved):
     proposal = changes.override(snapshot, "pay", KEYS[1], side, secret=SECRET)
 
     assert [(move.overrides, move.to_new) for move in proposal.moves] == moved
-    assert all(str(move) == "pay: 1 overridden keys change sides" for move in proposal.moves)
+    assert all(str(move) == "pay: 1 overridden key changes sides" for move in proposal.moves)

@@ -53,7 +53,10 @@ def test_not_dead(control, store, clock):
     assert control.snapshot().version == version
 
 
-@pytest.mark.parametrize(("name", "found"), [("", "none"), ("x", "none"), ("ab", "several")])
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("", "none is"), ("x", "none is"), ("ab", "several are"), ("h/1", "several are")],
+)
 def test_whom(control, store, clock, name, found):
     """
     The beginning of a name must tell one process from all others.
@@ -61,7 +64,7 @@ def test_whom(control, store, clock, name, found):
     for instance in ("abc1", "abd2"):
         store.check_in(control.migration, report(clock, instance), now=clock())
 
-    with pytest.raises(ConfigurationError, match=rf"and {found} begins so; allowed: one of `instances`$"):
+    with pytest.raises(ConfigurationError, match=rf"and {found} named so; allowed: one of `instances`$"):
         control.declare_dead(name, reason="a mistake")
 
 

@@ -86,6 +86,23 @@ def test_an_unknown_flow_is_told_once():
     ]
 
 
+def test_break_glass_lines_that_do_nothing_are_told():
+    """
+    A line of the break-glass file that names nothing of the migration is told once, whichever came first.
+    """
+    parts = parts_of()
+    parts.holding.take_break_glass({"pya": Backend.OLD, "pay": Backend.OLD})
+    for _ in range(2):
+        parts.holding.take_snapshot(FIRST, None)
+    parts.holding.take_break_glass({"prchase": Backend.OLD, "*": Backend.OLD})
+
+    logs = logged(parts.notices)
+    assert [(entry["event"], entry["line"]) for entry in logs] == [
+        ("cutover.break_glass_unknown", "pya"),
+        ("cutover.break_glass_unknown", "prchase"),
+    ]
+
+
 def test_overrides_without_the_secret_are_told():
     """
     Where overrides cannot be looked up, they are ignored, and the log says so once.
