@@ -201,6 +201,12 @@ class HttpStore:
             error = _error(answer)
             raise Refused(str(error.get("message")), details=error.get("details", ()))
         self._check(answer, writes=True)
+        try:
+            written = self._parsed(answer, lambda document: _head(field(document, "head", dict)))
+        except Corrupt as error:
+            raise Unavailable(str(error), in_doubt=True) from error
+        if written != head:
+            raise Unavailable(f"{self.url} answered for another change", in_doubt=True)
 
     def history(self, migration: str, *, after: int = 0) -> Sequence[str]:
         """
@@ -365,16 +371,19 @@ def _instant(text: str) -> datetime:
 
 
 def _reading(document: Mapping[str, Any]) -> Reading:
-    head = field(document, "head", dict)
     secret, ancestor, text = (document.get(name) for name in ("secret", "ancestor", "document"))
     return Reading(
-        head=Head(field(head, "epoch", int), field(head, "version", int), field(head, "hash", str)),
+        head=_head(field(document, "head", dict)),
         document=None if text is None else field(document, "document", str),
         secret=None if secret is None else bytes.fromhex(field(document, "secret", str)),
         ancestor=None if ancestor is None else field(document, "ancestor", str),
         age=field(document, "age_ms", int) / 1000,
         floor=frozenset(items(document, "floor", str)),
     )
+
+
+def _head(document: Mapping[str, Any]) -> Head:
+    return Head(field(document, "epoch", int), field(document, "version", int), field(document, "hash", str))
 
 
 def _floor(document: Mapping[str, Any]) -> Floor:
