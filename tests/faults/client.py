@@ -22,6 +22,7 @@ from cutover.stores import sqlite
 PAUSE = 0.005  # seconds between two requests
 LOOK_EVERY = 20  # requests between two looks at the metrics
 MOVES = [timedelta(hours=1), timedelta(hours=-1)]  # where the clock is put, one signal after the other
+SCHEDULED = Path("/proc/thread-self/schedstat")  # nanoseconds on a processor, and waiting for one
 
 
 class Clock(datetime):
@@ -78,7 +79,7 @@ class Client:
         key = f"user-{self._number}"
         before = self._pay.peek(key).version
         backend, error = "", ""
-        at = time.monotonic()
+        ran, at = self._ran(), time.monotonic()
         try:
             backend = self._pay.route(key).value
         except BaseException as raised:  # noqa: BLE001 - that is what is looked for
@@ -97,6 +98,7 @@ class Client:
             "position": after.position if settled else -1,
             "regressed": self._router.regressed,
             "up": self._is_up(),
+            "ran": ran,
             "error": error,
         }
         os.write(self._record, (json.dumps(line) + "\n").encode())
@@ -114,6 +116,12 @@ class Client:
             if os.fork() == 0:
                 self._record = self._opened("requests-of-child")
                 self.folder.joinpath("child").write_text(str(os.getpid()))
+
+    def _ran(self) -> float:
+        if not SCHEDULED.exists():  # not every kernel tells
+            return 0.0
+        on_processor, waiting, _ = map(int, SCHEDULED.read_text().split())
+        return (on_processor + waiting) / 1e9
 
     def _is_up(self) -> float | None:
         if self._number % LOOK_EVERY == 0:

@@ -21,12 +21,13 @@ def scenario(*kinds):
 
 def _away(scene, fault, requests):
     """
-    Break the store while an operator is busy, let the clients route on, repair it.
+    Break the store while an operator is busy, let the clients notice and route on, repair it.
     """
     scene.clients("one", "two")
     scene.changer("busy")
     scene.broken()
     with fault():
+        assert scene.all_clients(lambda one: one.up == 0), scene.logs()
         scene.go_on(requests)
     scene.repaired()
     done = scene.acknowledged("busy")
@@ -35,22 +36,22 @@ def _away(scene, fault, requests):
 
 @scenario(*EVERYWHERE)
 def killed(scene):
-    _away(scene, scene.place.killed, 400)
+    _away(scene, scene.place.killed, 1000)
 
 
 @scenario(*EVERYWHERE)
 def stopped(scene):
-    _away(scene, scene.place.stopped, 600)
+    _away(scene, scene.place.stopped, 200)
 
 
 @scenario(*SERVERS)
 def silent(scene):
-    _away(scene, scene.place.silent, 600)
+    _away(scene, scene.place.silent, 200)
 
 
 @scenario(*SERVERS)
 def slow(scene):
-    _away(scene, scene.place.slow, 1500)
+    _away(scene, scene.place.slow, 1000)
 
 
 def _restored(scene, changes):

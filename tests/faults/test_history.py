@@ -106,6 +106,7 @@ BAD_CLIENTS = {
     "raised": ((*run(3, 3)[:1], request(FAULT, 3, error="ValueError()")), "route raised ValueError()"),
     "blocked": ((*run(3), request(FAULT, 3, took=4.0), request(FAULT + 4, 3)), "waited for 4.0 s"),
     "silent": ((*run(3), request(FAULT + 1.5, 3)), "waited for 3.5 s"),
+    "silent on a busy machine": ((*run(3), request(FAULT + 1.5, 3, ran=1.0)), "waited for 2.5 s"),
     "blocked at the end": ((*run(3, 3), request(FAULT, 3, took=9.0)), "waited for 9.0 s"),
     "older": (run(3, 2, 3), "ran (1, 2) after (1, 3)"),
     "another at the same version": (
@@ -115,6 +116,10 @@ BAD_CLIENTS = {
     "stranger": ((request(FAULT, 2, branch="x"), request(FAULT + 1, 3)), "which is not on the chain"),
     "wrong side": ((request(FAULT, 3, position=50_000),), "went new at position 50000 in version 3"),
     "false alarm": ((request(FAULT, 3, regressed=True), request(FAULT + 1, 3)), "said regressed, and nothing was lost"),
+    "late on a busy machine": (
+        (*run(2, 2, 2, 2, 2, 2, 2, 2), request(FAULT + 7.5, 3, ran=2.0)),
+        "came to version 3 5.5 s after it could",
+    ),
     "never there": (run(1, 2), "never came to 3:"),
     "late": ((*run(2, 2, 2, 2, 2, 2, 2, 2, 3), request(FAULT + 7, 3)), "came to version 3 6.0 s after it could"),
     "regressed for ever": ((*run(3), request(FAULT - 1, 3, regressed=True)), "never came to 3:"),
@@ -145,6 +150,14 @@ def test_slow_machine():
     """
     slow = [attrs.evolve(one, took=0.5) for one in run(3, 3)]
     assert judge(with_client(*slow, request(FAULT, 3, took=6.0), request(FAULT + 6, 3))) == []
+
+
+def test_busy_machine():
+    """
+    What a client could not do because the processors were taken is not held against it.
+    """
+    requests = (*run(2, 2, 2), request(FAULT + 6, 3, ran=4.5), request(FAULT + 7, 3, ran=4.6))
+    assert judge(with_client(*requests)) == []
 
 
 def test_change_after_the_repair():
