@@ -47,7 +47,7 @@ def dead_(session: Session, edit: Edit, instance: str) -> int:
     """
     with session.opened(edit) as control:
         report = control.lost_instance(instance)
-        code = carry_out(session, control, intents.declare_dead(report.instance), edit)
+        code = carry_out(session, control, intents.declare_dead(report), edit)
         if not edit.dry_run:
             control.bury(report)
         return code

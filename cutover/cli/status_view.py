@@ -209,6 +209,9 @@ def _instances(status: Status) -> Text:
     for index, state in enumerate(shown):
         text.append(", " if index else "")
         text.append(f"{status.count(state)} {state.value}", style=STATE_STYLES[state])
+    if lost := status.lost():
+        since = moment(min(instance.seen for instance in lost), now=status.at, zone=status.zone)
+        text.append(f"; what they counted since {since} is missing", style="dim")
     return text
 
 

@@ -11,7 +11,7 @@ from cutover.core.backend import Backend
 from cutover.core.migration import Migration, frozen_mapping
 from cutover.errors import ConfigurationError
 
-__all__ = ["EVERY_FLOW", "broken_glass", "parse_break_glass", "unknown_lines"]
+__all__ = ["EVERY_FLOW", "broken_glass", "parse_break_glass", "reached_by", "unknown_lines"]
 
 EVERY_FLOW = "*"
 
@@ -34,6 +34,14 @@ def parse_break_glass(text: str | bytes, source: str) -> Mapping[str, Backend]:
         if side not in ("old", "new"):
             raise ConfigurationError(f'{source}: {name} is {side!r}; allowed: "old" or "new"')
     return frozen_mapping({name: Backend(side) for name, side in lines.items()})
+
+
+def reached_by(definition: Migration, flow: str) -> frozenset[str]:
+    """
+    Name the lines that can move a flow: its own, that of its journey, those of what goes together with it, and "*".
+    """
+    journey = definition.journey_of(flow)
+    return frozenset({EVERY_FLOW, *definition.together_with(flow), *(() if journey is None else (journey.name,))})
 
 
 def unknown_lines(lines: Mapping[str, Backend], definition: Migration) -> tuple[str, ...]:

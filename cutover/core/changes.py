@@ -5,12 +5,14 @@ A proposal is sealed into a change by the ledger. Nothing here writes, asks or r
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import attrs
 
 from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS, digest_of, key_bytes, position_of
+from cutover.core.instants import format_instant
 from cutover.core.migration import Migration
 from cutover.core.moves import Move, moves
 from cutover.core.percent import format_percent
@@ -254,11 +256,15 @@ def adopt(snapshot: Snapshot, seen: Iterable[int] = ()) -> Proposal:
     return Proposal(verb="adopt", arguments={"epoch": epoch}, before=snapshot, after=after)
 
 
-def declare_dead(snapshot: Snapshot, instance: str) -> Proposal:
+def declare_dead(snapshot: Snapshot, instance: str, seen: datetime) -> Proposal:
     """
     Put on record that a router process that is lost will never come back; no dial changes.
+
+    Args:
+        seen: When it was last heard of: what it counted since is missing. Aware, UTC.
     """
-    return Proposal(verb="dead", arguments={"instance": instance}, before=snapshot, after=snapshot)
+    arguments = {"instance": instance, "seen": format_instant(seen)}
+    return Proposal(verb="dead", arguments=arguments, before=snapshot, after=snapshot)
 
 
 def flows_of(definition: Migration, target: str) -> tuple[str, ...]:

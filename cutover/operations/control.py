@@ -240,7 +240,7 @@ class Control:
             Refused: If it checked in a moment ago.
         """
         report = self.lost_instance(instance)
-        intent = intents.declare_dead(report.instance)
+        intent = intents.declare_dead(report)
         change = self.carry_out(intent, reason=reason, ticket=ticket, expect=expect).change
         self.bury(report)
         return change

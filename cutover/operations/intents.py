@@ -11,6 +11,7 @@ import attrs
 from cutover.core import changes
 from cutover.core.backend import Backend, side_of
 from cutover.core.changes import FIRST_EPOCH, Proposal
+from cutover.core.checkin import CheckIn
 from cutover.core.migration import Migration
 from cutover.core.percent import parse_percent
 from cutover.core.snapshot import NO_HASH, Head, Snapshot
@@ -168,11 +169,14 @@ def adopt(seen: Iterable[int]) -> Intent:
     return lambda basis: changes.adopt(basis.current, epochs)
 
 
-def declare_dead(instance: str) -> Intent:
+def declare_dead(report: CheckIn) -> Intent:
     """
     Put on record that a router process will never come back.
+
+    Args:
+        report: The last that was heard of it.
     """
-    return lambda basis: changes.declare_dead(basis.current, instance)
+    return lambda basis: changes.declare_dead(basis.current, report.instance, report.at)
 
 
 def _backend(definition: Migration, side: object) -> Backend | None:

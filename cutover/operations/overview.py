@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
+from cutover.core.break_glass import reached_by
 from cutover.core.bucketing import PARTS
 from cutover.core.checkin import Fleet, InstanceState, Kind
 from cutover.core.fleet import Recent, Sides, by_flow, effective_progress, recent, states
@@ -147,7 +148,7 @@ def _waiting(flow: FlowStatus, facts: Facts, instances: tuple[Instance, ...]) ->
     Name what a flow waits for, the most pressing first.
     """
     snapshot = facts.snapshot
-    glass = [i for i in instances if "*" in i.break_glass or flow.name in i.break_glass]
+    glass = [i for i in instances if not reached_by(snapshot.definition, flow.name).isdisjoint(i.break_glass)]
     if glass:
         yield Waiting(f"break-glass on {len(glass)} of {len(instances)} instances")
     for state, word in ((InstanceState.REGRESSED, "regressed"), (InstanceState.BEHIND, "behind")):
@@ -155,7 +156,8 @@ def _waiting(flow: FlowStatus, facts: Facts, instances: tuple[Instance, ...]) ->
         if count:
             yield Waiting(f"{count} of {len(instances)} instances {word}", snapshot.at)
     if flow.held_by is not None:
-        yield Waiting(f"held to {format_percent(flow.effective)} by {flow.held_by}", flow.changed_at)
+        held = f"held to {format_percent(flow.effective)} by {flow.held_by}"
+        yield Waiting(f"{held}, set to {format_percent(flow.dial)}", flow.changed_at)
     behind = [name for name, parts in flow.cohorts.items() if parts < flow.effective]
     for name in behind:
         yield Waiting(f"cohort {name} stays at {format_percent(flow.cohorts[name])}", flow.changed_at)

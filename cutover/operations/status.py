@@ -228,6 +228,12 @@ class Status:
         """
         return sum(instance.state is state for instance in self.instances)
 
+    def lost(self) -> tuple[Instance, ...]:
+        """
+        Give the instances of which nothing was heard for longer than the lease: gaps in what is counted.
+        """
+        return tuple(instance for instance in self.instances if instance.state is InstanceState.LOST)
+
     def document(self) -> dict[str, Any]:
         """
         Give the status as one JSON object; its shape is documented in `docs/reference/status.md`.
@@ -255,6 +261,10 @@ class Status:
                 for w in self.work
             ],
             "instances": {state.value: self.count(state) for state in InstanceState},
+            "gaps": [
+                {"instance": lost.name, "host": lost.host, "pid": lost.pid, "since": _instant(lost.seen)}
+                for lost in self.lost()
+            ],
         }
 
     def _frozen_document(self) -> dict[str, Any] | None:

@@ -31,10 +31,12 @@ def test_dead(control, store, clock):
     store.check_in(control.migration, report(clock, "abc1"), now=clock())
     store.check_in(control.migration, report(clock, "abd2"), now=clock())
     clock.now += 2 * LEASE
+    assert [gap["instance"] for gap in control.status().document()["gaps"]] == ["abc1", "abd2"]
 
     change = control.declare_dead("abc", reason="the node burnt")
 
-    assert (change.verb, change.arguments, change.effects) == ("dead", {"instance": "abc1"}, {})
+    seen = "2026-01-11T12:00:00.000000Z"
+    assert (change.verb, change.arguments, change.effects) == ("dead", {"instance": "abc1", "seen": seen}, {})
     assert [one.name for one in control.instances()] == ["abd2"]
     assert control.fleet().totals() == {PAY: 14}
     assert control.verify().ok

@@ -126,10 +126,15 @@ def test_what_a_flow_waits_for(control, check_in, clock):
     check_in("b", head=Head(1, 1, "1" * 64))
     check_in("c", head=Head(1, 99, "9" * 64), break_glass=("pay",))
 
-    assert waits(control, "cart") == ["1 of 3 instances regressed", "1 of 3 instances behind", "held to 10% by pay"]
+    assert waits(control, "cart") == [
+        "break-glass on 1 of 3 instances",
+        "1 of 3 instances regressed",
+        "1 of 3 instances behind",
+        "held to 10% by pay, set to 50%",
+    ]
     assert waits(control, "pay")[0] == "break-glass on 1 of 3 instances"
     assert waits(control, "browse")[-1] == "no traffic yet"
-    assert flow(control.status(), "cart").waiting_for[0].since == control.snapshot().at
+    assert flow(control.status(), "cart").waiting_for[1].since == control.snapshot().at
 
 
 def test_a_lost_instance_is_named(control, check_in, clock):
