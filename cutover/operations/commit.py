@@ -159,8 +159,8 @@ def _look_up(store: Store, change: Change, error: Unavailable) -> None:
 
     Raises:
         Conflict: If another change has its version.
-        Unavailable: If the version is vacant: nothing was written.
-        OutcomeUnknown: If the store does not tell.
+        Unavailable: If the version is vacant, or the store had said that nothing was written.
+        OutcomeUnknown: If nobody tells.
     """
     for attempt in range(LOOK_UPS):
         try:
@@ -176,8 +176,7 @@ def _look_up(store: Store, change: Change, error: Unavailable) -> None:
         if found.hash != change.hash:
             raise Conflict("another change took the version; nothing was written") from error
         return
-    if change.version == 1 and not error.in_doubt:
-        # A place that is not there yet cannot be looked into either, and a first apply can safely be repeated.
+    if not error.in_doubt:
         raise error
     raise OutcomeUnknown(
         f"the answer was lost ({error}), and change {change.hash} could not be looked up; it may be in force",

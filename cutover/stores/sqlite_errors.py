@@ -9,7 +9,7 @@ from typing import Final
 
 from cutover.errors import Corrupt, StoreError, Unavailable
 
-__all__ = ["is_busy", "translated"]
+__all__ = ["is_busy", "lost_at_commit", "translated"]
 
 PRIMARY: Final = 0xFF  # extended result codes hold the primary one in their low byte
 
@@ -37,6 +37,15 @@ def is_busy(error: BaseException) -> bool:
     Tell whether another process holds the lock, and waiting may help.
     """
     return isinstance(error, sqlite3.Error) and _primary(error) == sqlite3.SQLITE_BUSY
+
+
+def lost_at_commit(path: str, error: sqlite3.Error) -> Unavailable | None:
+    """
+    Tell an error after which a commit may be in force all the same: the disk failed where its journal was taken away.
+    """
+    if _primary(error) != sqlite3.SQLITE_IOERR:
+        return None
+    return Unavailable(f"{path} {UNAVAILABLE[sqlite3.SQLITE_IOERR]} ({error.sqlite_errorname})", in_doubt=True)
 
 
 @contextmanager

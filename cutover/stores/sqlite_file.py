@@ -20,7 +20,7 @@ from urllib.parse import quote
 from cutover.errors import Corrupt, StoreError, Unavailable
 from cutover.forks import Gate, PerProcess
 from cutover.stores.queries import load_queries
-from cutover.stores.sqlite_errors import is_busy, translated
+from cutover.stores.sqlite_errors import is_busy, lost_at_commit, translated
 from cutover.stores.sqlite_journal import check_journal, left_behind
 
 __all__ = ["QUERIES", "SqliteFile"]
@@ -254,6 +254,8 @@ def _commit(connection: sqlite3.Connection, handle: _Handle, deadline: float) ->
         try:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
+            if lost := lost_at_commit(handle.path, error):
+                raise lost from error
             if not is_busy(error) or not _may_retry(handle, deadline):
                 raise
         else:

@@ -15,7 +15,7 @@ def losing(store, clock, monkeypatch):
     Make a control over the same store whose next answer to a write is lost, after something was written or not.
     """
 
-    def make(writes, *, is_silent=False):
+    def make(writes, *, is_silent=False, in_doubt=False):
         broken = open_store(store.url)
         append, history, lost = broken.append, broken.history, []
 
@@ -24,7 +24,7 @@ def losing(store, clock, monkeypatch):
                 return append(migration, **arguments)
             lost.append(True)
             writes(store, migration, arguments)
-            raise Unavailable("the connection broke")
+            raise Unavailable("the connection broke", in_doubt=in_doubt)
 
         def losing_history(migration, *, after=0):
             if is_silent and lost:
@@ -94,12 +94,34 @@ def test_another_change_in_its_place_is_a_conflict_where_one_was_expected(contro
     assert [c.reason for c in control.history(after=1)] == ["first"]
 
 
+def test_a_store_that_is_away_and_wrote_nothing(control, losing):
+    """
+    Where the store itself said that nothing was written, nobody need look.
+    """
+    broken = losing(nothing, is_silent=True)
+
+    with pytest.raises(Unavailable, match="broke"):
+        broken.set("pay", 5, reason="x")
+    assert control.history(after=1) == []
+
+
+def test_a_change_that_may_be_under_way(control, losing):
+    """
+    Where the answer was lost and the version is vacant still, the change may come later: the outcome is unknown.
+    """
+    broken = losing(nothing, in_doubt=True)
+
+    with pytest.raises(OutcomeUnknown):
+        broken.set("pay", 5, reason="x")
+    assert control.history(after=1) == []
+
+
 @pytest.mark.parametrize("writes", [it, nothing])
 def test_an_outcome_that_cannot_be_looked_up_is_unknown(control, losing, writes):
     """
     Where the store does not tell, the error names the hash to look for.
     """
-    broken = losing(writes, is_silent=True)
+    broken = losing(writes, is_silent=True, in_doubt=True)
 
     with pytest.raises(OutcomeUnknown) as caught:
         broken.set("pay", 5, reason="x")
