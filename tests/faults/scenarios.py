@@ -173,7 +173,7 @@ def full(scene):
     scene.broken()
     with scene.place.full(writer):
         assert scene.wait(lambda: scene.failed("busy")), scene.logs()
-        scene.go_on(200)
+        scene.go_on(50)
     scene.repaired()
     done = scene.acknowledged("busy")
     assert scene.wait(lambda: scene.acknowledged("busy") > done), scene.logs()

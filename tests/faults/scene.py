@@ -273,8 +273,9 @@ class Scene:
         """
         Give all that a client recorded.
         """
-        lines = self._file(name).read_text().splitlines()
-        return tuple(Request(**json.loads(line)) for line in lines)
+        text = self._file(name).read_text()
+        whole = text[: text.rfind("\n") + 1]
+        return tuple(Request(**json.loads(line)) for line in whole.splitlines())
 
     # -- the end --
 
@@ -386,7 +387,9 @@ def attempts(path):
     """
     Read what an operator recorded; the last line about a change holds.
     """
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    text = path.read_text() if path.exists() else ""
+    whole = text[: text.rfind("\n") + 1]  # the last line may be half written
+    lines = [json.loads(line) for line in whole.splitlines()]
     return [Attempt(**line) for line in {line["reason"]: line for line in lines}.values()]
 
 
