@@ -51,6 +51,8 @@ def status_view(status: Status, *, width: int, encoding: str = "utf-8") -> Rende
     """
     glyphs = FINE if encoding.lower().startswith("utf") else COARSE
     parts: list[RenderableType] = [_header(status, width, glyphs), Text(), _progress(status, width, glyphs), Text()]
+    if status.problem:
+        parts += [_problem(status), Text()]
     parts += [_flows(status, width, glyphs), Text()]
     if status.work:
         parts += [_work(status, width, glyphs), Text()]
@@ -58,6 +60,11 @@ def status_view(status: Status, *, width: int, encoding: str = "utf-8") -> Rende
     if status.last:
         parts += [Text(), _last(status)]
     return Group(*parts)
+
+
+def _problem(status: Status) -> Text:
+    text = f"The store is away: these dials were confirmed {age(status.age)} ago; traffic and instances are not known. "
+    return Text(text, style="bold red").append(plain(status.problem), style="dim")
 
 
 def bar(actual: Fraction | None, target: Fraction, width: int, glyphs: Glyphs = FINE) -> Text:

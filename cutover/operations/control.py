@@ -94,6 +94,7 @@ class Control:
         self._now = now or (store.now if isinstance(store, Store) else utc_now)
         self._known: Basis | None = None
         self._trail = Trail()
+        self._age = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -344,11 +345,13 @@ class Control:
     def status(self) -> Status:
         """
         Take the status of the migration.
+
+        Over a relay whose store is away it is that of the last snapshot, with its age, and says what is not known.
         """
-        fleet = self.fleet()
+        fleet, problem = self._heard()
         snapshot = self.snapshot()
         store = self.store
-        if isinstance(store, Store):
+        if isinstance(store, Store) and not problem:
             self._trail = followed(self._trail, store, snapshot.migration)
         facts = Facts(
             store=store.url,
@@ -356,8 +359,19 @@ class Control:
             snapshot=snapshot,
             fleet=fleet,
             trail=self._trail,
+            age=self._age,
+            problem=problem,
         )
         return status_of(facts, now=self._now())
+
+    def _heard(self) -> tuple[Fleet, str]:
+        """
+        Read what is known of the router processes, or say why nobody can be asked.
+        """
+        try:
+            return self.fleet(), ""
+        except Unavailable as error:
+            return Fleet(), str(error)
 
     def fleet(self) -> Fleet:
         """
@@ -388,7 +402,7 @@ class Control:
             target: A flow.
             home: Where the thing lives already, if it does.
         """
-        fleet = self.fleet()
+        fleet, _ = self._heard()
         basis = self._read(self.migration)
         return explanation_of(basis.current, target, key, cohort=cohort, home=home, secret=basis.secret, fleet=fleet)
 
@@ -431,6 +445,7 @@ class Control:
             return Basis(migration=migration, snapshot=None)  # append tells a place that is not there from a lost one
         if reading is None:
             return Basis(migration=migration, snapshot=None)
+        self._age = reading.age
         if reading.document is None:
             if known is None or reading.head != seen:
                 raise Corrupt(f"{self.store.url} gave no document for {reading.head}")

@@ -3,7 +3,7 @@ How a status comes about: the facts of a store at one moment, put together.
 """
 
 from collections.abc import Iterator
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -29,6 +29,8 @@ class Facts:
     Attributes:
         fleet: Read before the snapshot.
         trail: What the ledger says; empty where the source keeps none.
+        age: Seconds since the store confirmed the snapshot.
+        problem: Why the fleet could not be asked for; empty where it could.
     """
 
     store: str
@@ -36,6 +38,8 @@ class Facts:
     snapshot: Snapshot
     fleet: Fleet
     trail: Trail
+    age: float = 0.0
+    problem: str = ""
 
 
 def status_of(facts: Facts, *, now: datetime) -> Status:
@@ -48,6 +52,8 @@ def status_of(facts: Facts, *, now: datetime) -> Status:
     return Status(
         at=now,
         store=facts.store,
+        age=timedelta(seconds=facts.age),
+        problem=facts.problem,
         migration=definition.name,
         title=definition.title,
         old=definition.old,

@@ -188,6 +188,8 @@ class Status:
         head: The hash of the last change.
         changed_at: When that change was made.
         durability: What an acknowledged change survives in this store; empty where it only reads.
+        age: How long ago the store confirmed the dials; more than a moment only behind a relay.
+        problem: Why nothing is known of instances and traffic now; empty where it is.
         frozen: The change that froze it; None where nothing is known of one.
         window: Which stretch of traffic the shares were measured over, and since when.
         last: The last changes, oldest first.
@@ -205,6 +207,8 @@ class Status:
     epoch: int
     changed_at: datetime
     durability: str
+    age: timedelta
+    problem: str
     is_frozen: bool
     frozen: Change | None
     progress: Progress
@@ -252,6 +256,8 @@ class Status:
             "epoch": self.epoch,
             "changed_at": _instant(self.changed_at),
             "durability": self.durability,
+            "age_seconds": round(self.age.total_seconds(), 3),
+            "problem": self.problem,
             "frozen": self._frozen_document(),
             "progress": self.progress.document(),
             "window": {"name": self.window, "since": _instant(self.window_since)},

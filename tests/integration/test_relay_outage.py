@@ -2,12 +2,15 @@
 A relay whose store goes away, and a relay that goes away itself.
 """
 
+import io
 import json
 import os
 import signal
 
 import pytest
+from rich.console import Console
 
+from cutover.cli.status_view import status_view
 from cutover.core.backend import Backend
 from cutover.core.migration import Migration
 from cutover.errors import OutcomeUnknown, StoreError, Unavailable
@@ -109,6 +112,36 @@ def test_store_away(relay, path, opened):
     with control(store, actor="rina") as operator:
         assert until(lambda: _tried(lambda: operator.set("browse", 50, reason="again")))
     assert until(lambda: _tried(lambda: store.check_in("shop", report("a" * 32), now=store.now())))
+
+
+def test_status_while_the_store_is_away(relay, path, opened):
+    """
+    Over a relay whose store is away, status and explain go on with the last dials, and say how old those are and what
+    is not known; a change is refused as not done.
+    """
+    with control(opened(relay.url), actor="rina") as operator:
+        before = operator.status()
+        lose(path)
+        assert until(lambda: ages(relay)[0] > 1500)
+        status = operator.status()
+
+        assert (before.problem, status.version, status.last) == ("", before.version, before.last)
+        assert status.age.total_seconds() > 1
+        assert "cannot be" in status.problem or "does not exist" in status.problem
+        assert "these dials were confirmed" in rendered(status_view(status, width=100))
+        assert operator.explain("browse", "user-1").decision.backend is Backend.NEW
+        with pytest.raises(Unavailable):
+            operator.set("browse", 50, reason="not now")
+    bring_back(path)
+
+
+def rendered(view):
+    """
+    Draw something as a terminal shows it.
+    """
+    console = Console(width=100, file=io.StringIO())
+    console.print(view)
+    return console.file.getvalue()
 
 
 def _tried(work):
