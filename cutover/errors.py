@@ -90,11 +90,13 @@ class Unavailable(StoreError):
 
     Attributes:
         in_doubt: What was asked for may have been done: the answer was lost. Otherwise nothing was.
+        missing: The place is not there yet; the first change of a migration makes it.
     """
 
-    def __init__(self, message: str, *, in_doubt: bool = False) -> None:
+    def __init__(self, message: str, *, in_doubt: bool = False, missing: bool = False) -> None:
         super().__init__(message)
         self.in_doubt = in_doubt
+        self.missing = missing
 
 
 class Corrupt(StoreError):

@@ -74,12 +74,13 @@ def apply(snapshot: Snapshot | None, definition: Migration, first: Snapshot) -> 
         first: An empty snapshot of the definition, which a new migration begins with.
 
     Raises:
-        Refused: If the name, salt or scheme differ from those of the first apply.
+        Refused: If the name, salt, scheme or the sides' names differ from those of the first apply.
     """
     arguments = {"definition": definition.document()}
     if snapshot is None:
         return Proposal(verb="apply", arguments=arguments, before=None, after=first)
-    for field in ("name", "salt", "scheme"):
+    # The sides' names too: applications store them as the homes of things.
+    for field in ("name", "salt", "scheme", "old", "new"):
         was, now = getattr(snapshot.definition, field), getattr(definition, field)
         if was != now:
             raise Refused(f"{field} is {now!r}, and the first apply fixed it as {was!r}: changing it would move users")
@@ -114,7 +115,7 @@ def set_dial(
     Args:
         parts: 0 to 100,000; None lets a cohort inherit the flow's dial again.
         evict: End the visits on NEW; only with a lowered dial.
-        all_cohorts: Let every cohort inherit, so that none stays behind.
+        all_cohorts: Let every cohort inherit, also in flows that go together with these, so that none stays behind.
 
     Raises:
         ConfigurationError: If the target or the cohort is unknown, *parts* out of range, or the arguments contradict
@@ -130,19 +131,12 @@ def set_dial(
         raise ConfigurationError("inherit is for a cohort: name one")
     if all_cohorts and cohort is not None:
         raise ConfigurationError("all cohorts and one cohort cannot both be meant")
-    dials = dict(snapshot.dials)
-    cohort_dials = {flow: dict(own) for flow, own in snapshot.cohort_dials.items()}
-    for flow in flows:
-        own = cohort_dials.setdefault(flow, {})
-        if cohort is None and parts is not None:
-            dials[flow] = parts
-        elif cohort is not None and parts is not None:
-            own[cohort] = parts
-        elif cohort is not None:
-            own.pop(cohort, None)
-        if all_cohorts:
-            own.clear()
-    after = attrs.evolve(snapshot, dials=dials, cohort_dials=cohort_dials)
+    after = _turned(snapshot, flows, parts, cohort)
+    if all_cohorts:
+        followers = _together(snapshot.definition, flows)  # each of them can hold a cohort back
+        after = attrs.evolve(
+            after, cohort_dials={f: own for f, own in after.cohort_dials.items() if f not in followers}
+        )
     if evict:
         _check_lowered(snapshot, after, flows, cohort)
         after = _evicted(after, flows)
@@ -164,7 +158,7 @@ def rollback(snapshot: Snapshot, target: str | None) -> Proposal:
     """
     definition = snapshot.definition
     asked = tuple(definition.flows) if target is None else flows_of(definition, target)
-    flows = dict.fromkeys(member for flow in asked for member in definition.together_with(flow))
+    flows = dict.fromkeys(_together(definition, asked))
     after = attrs.evolve(
         snapshot,
         dials={**snapshot.dials, **dict.fromkeys(flows, 0)},
@@ -213,7 +207,7 @@ def override(snapshot: Snapshot, target: str, key: object, side: Backend | None,
         raise ConfigurationError("the key is empty; allowed: a key that the application routes with")
     position, digest = position_of(definition.salt.encode(), data), digest_of(secret, data)
     overrides = {flow: dict(own) for flow, own in snapshot.overrides.items()}
-    for flow in dict.fromkeys(m for name in asked for m in definition.together_with(name)):
+    for flow in _together(definition, asked):
         own = overrides.setdefault(flow, {})
         own.pop(digest, None)
         if side is not None:
@@ -307,6 +301,24 @@ def _check_parts(parts: int) -> None:
         raise ConfigurationError(f"the dial would be at {parts!r} parts; allowed: 0 to {PARTS}")
 
 
+def _turned(snapshot: Snapshot, flows: Iterable[str], parts: int | None, cohort: str | None) -> Snapshot:
+    dials = dict(snapshot.dials)
+    cohort_dials = {flow: dict(own) for flow, own in snapshot.cohort_dials.items()}
+    for flow in flows:
+        own = cohort_dials.setdefault(flow, {})
+        if cohort is None and parts is not None:
+            dials[flow] = parts
+        elif cohort is not None and parts is not None:
+            own[cohort] = parts
+        elif cohort is not None:
+            own.pop(cohort, None)
+    return attrs.evolve(snapshot, dials=dials, cohort_dials=cohort_dials)
+
+
+def _together(definition: Migration, flows: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(member for flow in flows for member in definition.together_with(flow)))
+
+
 def _check_cohort(definition: Migration, cohort: str | None) -> None:
     if cohort is not None and cohort not in definition.cohorts:
         known = ", ".join(definition.cohorts) or "none is defined"
@@ -323,9 +335,9 @@ def _check_lowered(before: Snapshot, after: Snapshot, flows: Iterable[str], coho
 
 
 def _evicted(after: Snapshot, flows: Iterable[str]) -> Snapshot:
-    together = dict.fromkeys(m for f in flows for m in after.definition.together_with(f))
     mark = Eviction(after.epoch, after.version + 1)
-    return attrs.evolve(after, evictions={**after.evictions, **dict.fromkeys(together, mark)})
+    marks = dict.fromkeys(_together(after.definition, flows), mark)
+    return attrs.evolve(after, evictions={**after.evictions, **marks})
 
 
 def _held_notes(after: Snapshot, flows: Iterable[str]) -> tuple[str, ...]:
@@ -342,8 +354,8 @@ def _behind_notes(after: Snapshot, flows: Iterable[str], cohort: str | None) -> 
     return tuple(
         f"cohort {name} stays at {format_percent(parts)} in {flow}"
         for flow in flows
-        for name, parts in after.cohort_dials.get(flow, {}).items()
-        if parts < after.dials[flow]
+        for name in after.cohorts_of(flow)
+        if (parts := after.effective_parts(flow, name)) < after.effective_parts(flow)
     )
 
 

@@ -173,7 +173,7 @@ class Problem:
     One thing that is wrong with a ledger.
 
     Attributes:
-        code: altered, gap, broken_link, unreadable, foreign, snapshot_differs, expected_missing or
+        code: altered, gap, broken_link, unreadable, foreign, snapshot_differs, index_differs, expected_missing or
             expected_differs.
         version: Where, counted from 1.
     """
@@ -209,6 +209,7 @@ def verify(
     snapshot: Snapshot | None = None,
     *,
     expect: Expectation | None = None,
+    migration: str | None = None,
 ) -> Verification:
     """
     Check a whole ledger: every hash, every link, and that all effects merge to the snapshot.
@@ -217,10 +218,12 @@ def verify(
         changes: The changes as they were stored, oldest first.
         snapshot: What the store says holds, if that is to be compared.
         expect: A change that must be on the chain.
+        migration: Whose ledger it must be; else that of the first change.
     """
     problems: list[Problem] = []
     state: dict[str, Any] = {}
-    previous, version, migration, found = NO_HASH, 0, None, None
+    previous, version, found = NO_HASH, 0, None
+    last: Change | None = None
     for version, text in enumerate(changes, start=1):
         try:
             document = decode(text, "the change")
@@ -231,12 +234,12 @@ def verify(
         migration = migration or change.migration
         problems += _problems_of(change, document, text, version, previous, migration)
         state = merge(state, change.effects)
-        previous = change.hash
+        previous, last = change.hash, change
         if expect is not None and change.version == expect.version:
             found = change.hash
     problems += _expectation_problems(expect, found, version)
     if snapshot is not None:
-        problems += _snapshot_problems(snapshot, state, version, previous)
+        problems += _snapshot_problems(snapshot, state, version, previous, last)
     problems.sort(key=lambda problem: problem.version)
     return Verification(ok=not problems, versions=version, head=f"{version}:{previous}", problems=tuple(problems))
 
@@ -285,12 +288,20 @@ def _expectation_problems(expect: Expectation | None, found: str | None, version
         )
 
 
-def _snapshot_problems(snapshot: Snapshot, state: Mapping[str, Any], version: int, previous: str) -> Iterable[Problem]:
+def _snapshot_problems(
+    snapshot: Snapshot, state: Mapping[str, Any], version: int, previous: str, last: Change | None
+) -> Iterable[Problem]:
     if (snapshot.version, snapshot.head.hash) != (version, previous):
         yield Problem(
             code="snapshot_differs",
             version=version,
             text=f"the snapshot is at {snapshot.head}, the last change is {version}:{previous[:12]}",
+        )
+    if last is not None and snapshot.at != last.at:
+        yield Problem(
+            code="snapshot_differs",
+            version=version,
+            text=f"the snapshot is of {format_instant(snapshot.at)}, the last change of {format_instant(last.at)}",
         )
     if snapshot.state() != state:
         yield Problem(

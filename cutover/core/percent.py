@@ -29,6 +29,8 @@ def parse_percent(value: object, what: str = "percent") -> int:
         raise ConfigurationError(f"{what} is {value!r}; allowed: {allowed}")
     if isinstance(value, float):
         value = str(value)  # a float means what it prints: 0.1 is a tenth, not the binary fraction next to it
+    if isinstance(value, str) and ("_" in value or not value.isascii()):
+        raise ConfigurationError(f"{what} is {value!r}; allowed: {allowed}")
     try:
         number = Decimal(value.strip().removesuffix("%") if isinstance(value, str) else value)
     except InvalidOperation:

@@ -26,6 +26,7 @@ __all__ = ["LARGEST_DOCUMENT", "NO_HASH", "Eviction", "Head", "Override", "Snaps
 
 NO_HASH: Final = "0" * 64  # what the first change has before it
 HASH: Final = re.compile(r"[0-9a-f]{64}")
+MEMBERS: Final = frozenset({"epoch", "definition", "dials", "cohorts", "overrides", "work", "frozen", "evictions"})
 SHORT_HASH: Final = 12
 LARGEST_DOCUMENT: Final = 32 * 1024 * 1024  # characters; some 600,000 overrides. Reading more would hold up requests
 
@@ -93,6 +94,8 @@ class Snapshot:
         work: Parts of 100,000 by work item.
         frozen: No change may bring a key to NEW.
         evictions: By flow, when its visits on NEW were last ended; kept for a removed flow, which may come back.
+        unknown: What a later minor wrote into the state, and this version hands on as it is: the definition with fields
+            that it does not know, and members of the state.
     """
 
     definition: Migration
@@ -104,6 +107,7 @@ class Snapshot:
     work: Dials = attrs.field(factory=dict, converter=frozen_mapping)
     frozen: bool = False
     evictions: Mapping[str, Eviction] = attrs.field(factory=dict, converter=frozen_mapping)
+    unknown: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping, eq=False)
 
     @property
     def migration(self) -> str:
@@ -191,8 +195,9 @@ class Snapshot:
         Give the document that the effects of changes are merged into.
         """
         return {
+            **self.unknown,
             "epoch": self.head.epoch,
-            "definition": self.definition.document(),
+            "definition": self._definition_document(),
             "dials": dict(self.dials),
             "cohorts": {flow: dict(dials) for flow, dials in self.cohort_dials.items()},
             "overrides": {
@@ -203,6 +208,12 @@ class Snapshot:
             "frozen": self.frozen,
             "evictions": {flow: list(eviction) for flow, eviction in self.evictions.items()},
         }
+
+    def _definition_document(self) -> dict[str, Any]:
+        later = self.unknown.get("definition")
+        if later is not None and Migration.from_document(later) == self.definition:
+            return dict(later)
+        return self.definition.document()
 
     def encode(self, schema: str = SCHEMA) -> str:
         """
@@ -250,8 +261,10 @@ class Snapshot:
             Corrupt: If the state breaks a rule that every snapshot keeps.
         """
         try:
+            definition = Migration.from_document(field(state, "definition", dict))
             snapshot = cls(
-                definition=Migration.from_document(field(state, "definition", dict)),
+                definition=definition,
+                unknown=_unknown(state, definition),
                 head=head,
                 at=at,
                 dials=field(state, "dials", dict),
@@ -265,6 +278,13 @@ class Snapshot:
         except (KeyError, TypeError, ValueError) as error:
             raise Corrupt(f"the snapshot is not valid: {error!r:.300}") from error
         return snapshot
+
+
+def _unknown(state: Mapping[str, Any], definition: Migration) -> dict[str, Any]:
+    unknown = {name: value for name, value in state.items() if name not in MEMBERS}
+    if state["definition"] != definition.document():
+        unknown["definition"] = state["definition"]
+    return unknown
 
 
 def _overrides(entries: Mapping[str, list[Any]]) -> dict[str, Override]:

@@ -15,7 +15,7 @@ from cutover.core.checkin import LEASE, CheckIn, Fleet
 from cutover.core.ledger import Change, Expectation, Verification
 from cutover.core.migration import Migration
 from cutover.core.snapshot import Snapshot
-from cutover.errors import ConfigurationError, Corrupt, Refused, Unavailable
+from cutover.errors import ConfigurationError, Corrupt, Refused, StoreError, Unavailable
 from cutover.operations import intents
 from cutover.operations.audit import audited
 from cutover.operations.commit import Expect, Outcome, commit, proposed
@@ -304,7 +304,7 @@ class Control:
         Compute what an intent would do, and write nothing.
         """
         expectation = None if expect is None else Expectation.parse(expect)
-        return proposed(self._read(self._named(migration), creates=creates), intent, expectation)
+        return proposed(self._read(self._named(migration), creates=creates, is_dry=True), intent, expectation)
 
     # -- verbs that only look --
 
@@ -370,7 +370,7 @@ class Control:
         """
         try:
             return self.fleet(), ""
-        except Unavailable as error:
+        except StoreError as error:
             return Fleet(), str(error)
 
     def fleet(self) -> Fleet:
@@ -383,7 +383,7 @@ class Control:
         """
         Give the epochs that router processes were seen to run.
         """
-        return tuple(report.head.epoch for report in self.fleet().instances if report.head is not None)
+        return tuple(report.head.epoch for report in self._heard()[0].instances if report.head is not None)
 
     def instances(self) -> tuple[Instance, ...]:
         """
@@ -434,15 +434,16 @@ class Control:
             raise ConfigurationError(f"{self.store.url} is only read, and keeps no ledger; allowed: a store")
         return self.store
 
-    def _read(self, migration: str, *, creates: bool = False) -> Basis:
+    def _read(self, migration: str, *, creates: bool = False, is_dry: bool = False) -> Basis:
         known = self._known if self._known is not None and self._known.migration == migration else None
         seen = None if known is None or known.snapshot is None else known.snapshot.head
         try:
             reading = self.store.read(migration, seen=seen)
-        except Unavailable:
-            if not creates:
+        except Unavailable as error:
+            # An append tells a place that is not there from one that is lost; a dry run has only the error to go by.
+            if not creates or (is_dry and not error.missing):
                 raise
-            return Basis(migration=migration, snapshot=None)  # append tells a place that is not there from a lost one
+            return Basis(migration=migration, snapshot=None)
         if reading is None:
             return Basis(migration=migration, snapshot=None)
         self._age = reading.age

@@ -180,7 +180,7 @@ def declare_dead(report: CheckIn) -> Intent:
 
 
 def _backend(definition: Migration, side: object) -> Backend | None:
-    if side is None:
+    if side is None or side == "none":
         return None
     names = {name: Backend(value) for name, value in definition.sides().items()}
     backend = side_of(side.lower() if isinstance(side, str) else side, names)

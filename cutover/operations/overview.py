@@ -13,7 +13,7 @@ from cutover.core.bucketing import PARTS
 from cutover.core.checkin import Fleet, InstanceState, Kind
 from cutover.core.fleet import Recent, Sides, by_flow, effective_progress, recent, states
 from cutover.core.percent import format_percent
-from cutover.core.progress import forecast, target_progress
+from cutover.core.progress import forecast, target_progress, target_ratio
 from cutover.core.snapshot import Snapshot
 from cutover.operations.status import FlowStatus, Instance, Progress, Status, Waiting, WorkStatus
 from cutover.operations.trail import Trail
@@ -133,6 +133,7 @@ def _flows(facts: Facts, traffic: Recent, instances: tuple[Instance, ...]) -> tu
             weight=f"{flow.weight:f}",
             dial=snapshot.dials[flow.name],
             effective=snapshot.effective_parts(flow.name),
+            target=target_ratio(snapshot, flow.name),
             held_by=snapshot.held_by(flow.name),
             cohorts={c: snapshot.effective_parts(flow.name, c) for c in snapshot.cohorts_of(flow.name)},
             overrides=len(snapshot.effective_overrides(flow.name)),

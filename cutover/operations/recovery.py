@@ -46,4 +46,6 @@ def _merged(store: Store, migration: str, head: Head, damage: Corrupt) -> Snapsh
     changes = [Change.decode(text) for text in texts]
     for change in changes:
         state = merge(state, change.effects)
+    if state.get("epoch") != head.epoch:
+        raise damage
     return Snapshot.from_state(state, head=head, at=changes[-1].at)

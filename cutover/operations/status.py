@@ -42,6 +42,7 @@ class FlowStatus:
 
     Attributes:
         dial: Parts of 100,000, as set.
+        target: The share that counts as reached by the dials: 100% only where that of every cohort is.
         effective: Parts that hold, after the flows that it goes together with.
         held_by: The flow that holds this one below its own dial.
         cohorts: Effective parts of the cohorts with a dial of their own.
@@ -58,6 +59,7 @@ class FlowStatus:
     weight: str
     dial: int
     effective: int
+    target: Fraction
     held_by: str | None
     cohorts: Mapping[str, int]
     overrides: int
@@ -78,7 +80,7 @@ class FlowStatus:
             "name": self.name,
             "weight": self.weight,
             "dial_ratio": _parts_ratio(self.dial),
-            "target_ratio": _parts_ratio(self.effective),
+            "target_ratio": _ratio(self.target),
             "held_by": self.held_by,
             "cohorts": {name: _parts_ratio(parts) for name, parts in self.cohorts.items()},
             "overrides": self.overrides,

@@ -87,6 +87,8 @@ def connect(
         ConfigurationError: For what can never work: an unknown scheme, a missing extra, a bad URL or name.
     """
     settings = _settings(store, migration, secret, cache, bootstrap, break_glass)
+    if registry is not None and not isinstance(registry, CollectorRegistry):
+        raise ConfigurationError(f"registry is a {type(registry).__name__}; allowed: a CollectorRegistry")
     source = open_store(settings.store)
     instruments = instruments_on(registry)
     notices = NoticeBoard()

@@ -93,10 +93,11 @@ class Flow:
         next(cell.ticks if synthetic is False else self._ticks(cell, synthetic))
         return _decision(self.name, plan, key, cell, hash_)
 
-    def peek(self, key: object, cohort: str | None = None, home: object = UNSET) -> Decision:
+    def peek(self, key: object, cohort: str | None = None, home: object = UNSET, synthetic: bool = False) -> Decision:
         """
         Decide and say why without counting: for templates and tests.
         """
+        del synthetic  # it says how to count
         plan = self._plan
         return _decision(self.name, plan, key, *self._find(plan, key, cohort, home))
 
@@ -221,6 +222,8 @@ def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:  # noqa
         plain = usual = NEVER
         flow.adopt_plan(plan)
         salt, dials = plan.salt or "", plan.dials
+        if plan.salt is None:
+            return  # or a request that has hashed without the salt could meet the first dial
         usual = UNSET
         if not plan.overrides and cohort_of is None:
             dial = dials[None]

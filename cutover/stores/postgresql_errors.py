@@ -101,7 +101,7 @@ def _meaning(shown: str, error: psycopg.Error, *, in_doubt: bool) -> CutoverErro
             return ValueError(f"{shown} cannot take that: {text}")
         return Unavailable(f"{shown} cannot be reached: {text}", in_doubt=in_doubt)
     if state in NO_TABLES:
-        return NoTables(f"{shown} has no cutover schema; create it with `cutover apply`")
+        return NoTables(f"{shown} has no cutover schema; create it with `cutover apply`", missing=True)
     for known in (state, state[:2]):
         if known in UNAVAILABLE:
             doubt = in_doubt and _ends_the_session(error)

@@ -156,4 +156,7 @@ OPENERS: Final[Mapping[str, Callable[[str], Source | Store]]] = MappingProxyType
         "https": _https,
     }
 )
-ALLOWED: Final = "memory:NAME, sqlite:///PATH, file:PATH, postgresql://HOST/DATABASE, redis://HOST, rediss://HOST"
+ALLOWED: Final = (
+    "memory:NAME, sqlite:///PATH, file:PATH, postgresql://HOST/DATABASE, redis://HOST, rediss://HOST, "
+    "http://HOST, https://HOST"
+)

@@ -286,7 +286,7 @@ def _status(path: str) -> os.stat_result:
     try:
         status = Path(path).stat()
     except FileNotFoundError as error:
-        raise Unavailable(f"{path} does not exist") from error
+        raise Unavailable(f"{path} does not exist", missing=True) from error
     if not stat.S_ISREG(status.st_mode):
         raise Unavailable(f"{path} is not a file")
     return status

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import cutover
 from cutover.core.ledger import Change
@@ -21,12 +20,16 @@ PAUSE = 0.1  # seconds between two changes
 class Operator:
     """
     A control whose every change is written down: before it is asked for, and when it is answered.
+
+    Args:
+        name: Goes into the reason of each change.
+        record: The file descriptor to write to.
     """
 
-    def __init__(self, url: str, record: Path) -> None:
+    def __init__(self, url: str, name: str, record: int) -> None:
         self.control = cutover.control(url, actor="rina", migration="shop")
-        self.name = record.name
-        self._record = os.open(record, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        self.name = name
+        self._record = record
         self._number = 0
 
     def close(self) -> None:
@@ -71,13 +74,13 @@ class Operator:
         os.write(self._record, (json.dumps(line) + "\n").encode())
 
 
-def main(url: str, record: str) -> None:
+def main(url: str, name: str) -> None:
     """
-    Turn the dial until told to end.
+    Turn the dial until told to end. The record goes to standard output, as no file may grow where a disk is full.
     """
     ending = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
-    operator = Operator(url, Path(record))
+    operator = Operator(url, name, sys.stdout.fileno())
     number = 0
     while not ending.wait(PAUSE):
         number += 1

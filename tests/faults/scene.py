@@ -45,6 +45,7 @@ class Scene:
         self._clients = {}
         self._ended = set()
         self._changers = []
+        self._recorders = []
         self._pauses = {}
         self._killed = {}
         self._lost = set()
@@ -72,8 +73,15 @@ class Scene:
         """
         Start a process of an operator who turns the dial all the time; gives its process id.
         """
-        process = self._process([HERE / "changer.py", self.place.url, self._record(name)], self._folder / f"{name}.log")
+        with self._record(name).open("ab") as record:
+            recorder = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=record)
+        self._stack.callback(recorder.wait)
+        self._stack.callback(recorder.kill)
+        arguments = [HERE / "changer.py", self.place.url, name]
+        process = self._process(arguments, self._folder / f"{name}.log", output=recorder.stdin)
+        recorder.stdin.close()
         self._changers.append(process)
+        self._recorders.append(recorder)
         assert self.wait(lambda: self.acknowledged(name) >= 2), self.logs()
         return process.pid
 
@@ -129,7 +137,7 @@ class Scene:
         """
         for process in self._changers:
             process.send_signal(signal.SIGTERM)
-        for process in self._changers:
+        for process in (*self._changers, *self._recorders):
             process.wait(PATIENCE)
 
     # -- what is going on --
@@ -175,9 +183,9 @@ class Scene:
 
     def failed(self, name):
         """
-        Count the changes of an operator that failed.
+        Count the changes of an operator that were answered, and not acknowledged.
         """
-        return sum(attempt.outcome == "Unavailable" for attempt in attempts(self._record(name)))
+        return sum(bool(a.answered) and a.outcome != ACKNOWLEDGED for a in attempts(self._record(name)))
 
     def acknowledged(self, name):
         """
@@ -307,18 +315,19 @@ class Scene:
         )
         return [*map(str, verification.problems), *judge(history)]
 
-    def _process(self, arguments, log):
+    def _process(self, arguments, log, output=None):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CUTOVER_")}
         # Newer versions of Python warn of every fork beside threads: that is what is tested.
         command = [sys.executable, "-W", "ignore::DeprecationWarning", *map(str, arguments)]
         with log.open("ab") as said:
-            process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+            process = subprocess.Popen(command, env=environment, stdout=output or said, stderr=said)
         self._stack.callback(process.wait)
         self._stack.callback(process.kill)
         return process
 
     def _operator(self, name, url=None):
-        operator = Operator(url or self.place.direct, self._record(name))
+        record = os.open(self._record(name), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        operator = Operator(url or self.place.direct, name, record)
         self._stack.callback(operator.close)
         return operator
 

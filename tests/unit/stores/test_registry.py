@@ -54,7 +54,8 @@ def test_unknown_scheme(url):
 
     assert str(caught.value) == (
         f"the store {url!r} has an unknown scheme; "
-        "allowed: memory:NAME, sqlite:///PATH, file:PATH, postgresql://HOST/DATABASE, redis://HOST, rediss://HOST"
+        "allowed: memory:NAME, sqlite:///PATH, file:PATH, postgresql://HOST/DATABASE, redis://HOST, rediss://HOST, "
+        "http://HOST, https://HOST"
     )
 
 
