@@ -459,3 +459,28 @@ def test_apply_what_is_fixed(field, value):
     assert str(caught.value) == (
         f"{field} is 'other', and the first apply fixed it as 'shop': changing it would move users"
     )
+
+
+@pytest.mark.parametrize("side", ["old", "new"])
+def test_names_of_sides_are_fixed(side):
+    """
+    Applications store a side's name as the home of things, so that no apply changes it: orders would move.
+    """
+    snapshot = after()
+
+    with pytest.raises(Refused, match=rf"^{side} is 'other', and the first apply fixed it as "):
+        changes.apply(snapshot, attrs.evolve(SHOP, **{side: "other"}), snapshot)
+
+
+def test_cohorts_that_another_flow_holds_back():
+    """
+    A cohort that a flow of the same journey holds back is named, and taken along where all cohorts are.
+    """
+    snapshot = after(at("purchase", 50_000), at("cart", 10_000, "staff"))
+
+    behind = changes.set_dial(snapshot, "pay", 50_000)
+    along = changes.set_dial(snapshot, "pay", 50_000, all_cohorts=True)
+
+    assert behind.notes == ("cohort staff stays at 10% in pay",)
+    assert along.notes == ()
+    assert along.after.effective_parts("pay", "staff") == 50_000

@@ -345,3 +345,18 @@ def test_too_large():
     """
     with pytest.raises(Corrupt, match="allowed: 33,554,432"):
         Snapshot.decode(" " * (LARGEST_DOCUMENT + 1))
+
+
+def test_what_a_later_minor_wrote_is_handed_on():
+    """
+    Fields that this version does not know stand in the state again, so that effects still merge to it; a definition
+    that is replaced takes its own along.
+    """
+    state = {**document()["state"], "colour": {"deep": [1]}}
+    state["definition"] = {**state["definition"], "colour": "red"}
+    later = Snapshot.decode(json.dumps({**document(), "schema": "1.7", "state": state}))
+
+    assert later.state() == state
+    assert attrs.evolve(later, frozen=not later.frozen).state()["colour"] == {"deep": [1]}
+    replaced = attrs.evolve(later, definition=attrs.evolve(later.definition, title="Another"))
+    assert "colour" not in replaced.state()["definition"]

@@ -4,6 +4,7 @@ Verification of what a store holds, with stores that were tampered with.
 
 import sqlite3
 
+import attrs
 import pytest
 
 from cutover.errors import ConfigurationError
@@ -111,3 +112,57 @@ def test_a_migration_that_is_not_there(store, definition):
 
     with pytest.raises(ConfigurationError, match="other"):
         Control(store, actor="rina", migration="other").verify()
+
+
+def write(path, statement):
+    """
+    Write into the file past the store.
+    """
+    with sqlite3.connect(path) as connection:
+        connection.execute(statement)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [
+        ("UPDATE changes SET hash = replace(hash, substr(hash, 1, 8), '00000000') WHERE version = 3", "index_differs"),
+        ("UPDATE changes SET hash = replace(hash, substr(hash, 1, 8), '00000000') WHERE version = 1", "index_differs"),
+        ("UPDATE migrations SET version = 2", "unreadable"),
+        ("UPDATE migrations SET epoch = 9", "unreadable"),
+        ("UPDATE migrations SET hash = replace(hash, substr(hash, 1, 8), '00000000')", "unreadable"),
+    ],
+    ids=["hash of the head", "hash of an old change", "version", "epoch", "head"],
+)
+def test_what_routers_are_told(path, statement, code):
+    """
+    Whatever routers are told beside the ledger is held against it.
+    """
+    write(path, statement)
+
+    assert code in [problem.code for problem in verify(path).problems]
+
+
+def test_the_time_of_the_snapshot(path):
+    """
+    The snapshot bears the time of its last change.
+    """
+    write(path, 'UPDATE snapshots SET document = replace(document, \'"at":"2\', \'"at":"1\')')
+
+    assert [problem.code for problem in verify(path).problems] == ["snapshot_differs"]
+
+
+def test_the_ledger_of_another(path, definition):
+    """
+    A ledger that belongs to another migration is found, also where it is whole.
+    """
+    other = attrs.evolve(definition, name="other", salt="other")
+    with open_control(f"sqlite:///{path}", actor="rina", migration="other") as control:
+        control.apply(other)
+        control.set("pay", 5, reason="five")
+        control.set("pay", 6, reason="six")
+    for table in ("changes", "snapshots"):
+        for was, now in (("other", "x"), (definition.name, "other"), ("x", definition.name)):
+            write(path, f"UPDATE {table} SET migration = '{now}' WHERE migration = '{was}'")
+    with open_control(f"sqlite:///{path}", migration=definition.name) as control:
+        assert "foreign" in {problem.code for problem in control.verify().problems}

@@ -77,3 +77,13 @@ def test_too_large_to_be_read(path, monkeypatch):
             control.set("pay", 7, reason="seven")
 
         assert control.snapshot().version == 3
+
+
+def test_a_wrong_epoch_is_not_healed(path):
+    """
+    An epoch that no adopt gave does not get into a snapshot that is made anew.
+    """
+    damage(path, "UPDATE migrations SET epoch = 9")
+
+    with open_control(f"sqlite:///{path}", actor="budi") as control, pytest.raises(Corrupt):
+        control.set("pay", 7, reason="seven")

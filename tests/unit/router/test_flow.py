@@ -462,3 +462,36 @@ def test_nothing_grows_with_requests():
         tracemalloc.stop()
 
     assert grown < 10_000
+
+
+class Interrupting(str):
+    """
+    A key that lets the first snapshot come in while it is hashed, as another thread could.
+    """
+
+    __slots__ = ("come_in",)
+
+    def __radd__(self, salt):
+        """
+        Let it come in between the salt and the threshold.
+        """
+        self.come_in()
+        return salt + str(self)
+
+
+def test_the_first_snapshot_comes_in_while_a_key_is_hashed():
+    """
+    A request that began before there was a salt is not held against a dial.
+    """
+    flow = Flow("pay", NoticeBoard())
+    given = Circumstances(snapshot=after(at("pay", 50_000)))
+    sides = set()
+    for number in range(100):
+        flow.use(Circumstances())
+        key = Interrupting(f"user-{number}")
+        key.come_in = lambda: flow.use(given)
+        decided = flow.route(key)
+        flow.use(given)
+        sides.add((decided, decided is OLD or flow.peek(str(key)).backend is NEW))
+
+    assert {right for _, right in sides} == {True}
