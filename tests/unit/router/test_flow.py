@@ -484,7 +484,7 @@ def test_the_first_snapshot_comes_in_while_a_key_is_hashed():
     A request that began before there was a salt is not held against a dial.
     """
     flow = Flow("pay", NoticeBoard())
-    given = Circumstances(snapshot=after(at("pay", 50_000)))
+    given = Circumstances(snapshot=after(at("purchase", 50_000)))
     sides = set()
     for number in range(100):
         flow.use(Circumstances())
@@ -495,3 +495,4 @@ def test_the_first_snapshot_comes_in_while_a_key_is_hashed():
         sides.add((decided, decided is OLD or flow.peek(str(key)).backend is NEW))
 
     assert {right for _, right in sides} == {True}
+    assert {flow.route(f"user-{number}") for number in range(100)} == {OLD, NEW}
