@@ -172,7 +172,7 @@ class Migration:
     """
     One move of user flows from an OLD to a NEW back end.
 
-    `name`, `salt` and `scheme` are fixed by the first apply: changing one of them would move users.
+    `name`, `salt`, `scheme`, `old` and `new` are fixed by the first apply: changing one of them would move users.
 
     Attributes:
         old: What people call the OLD back end; metrics keep "old".
