@@ -32,7 +32,7 @@ import cutover
 from cutover.core.backend import Backend
 from cutover.core.checkin import CheckIn, Counted, Kind, minute_of
 from cutover.router.reporting import utc_now
-from cutover.stores.registry import open_store
+from cutover.stores.registry import open_store, redacted
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from servers.postgresql import NEWEST, Server
@@ -400,7 +400,7 @@ def on_url(url, processes, routers):
     """
     Measure a server that is not ours, whose CPU is not seen.
     """
-    return [propagation(url, P99_GOAL, with_definition(url), url, processes, routers, 30)]
+    return [propagation(redacted(url), P99_GOAL, with_definition(url), url, processes, routers, 30)]
 
 
 PARTS = {
@@ -421,7 +421,7 @@ def main(arguments):
         part, *numbers = PARTS.get(name, (lambda *given: on_url(name, *given), 100, 1))  # noqa: B023 - called at once
         if numbers:
             numbers[: len(arguments) - 1] = map(int, arguments[1:])
-        print(f"== {name}, on {os.cpu_count()} cores with a load of {os.getloadavg()[0]:.1f} before", flush=True)
+        print(f"== {redacted(name)}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before", flush=True)
         within += part(*numbers)
     return 0 if all(within) else 1
 
