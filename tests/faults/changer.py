@@ -2,6 +2,7 @@
 An operator who changes a dial all the time, and records what became of each change as a line of JSON.
 """
 
+import faulthandler
 import json
 import os
 import signal
@@ -78,6 +79,7 @@ def main(url: str, name: str) -> None:
     """
     Turn the dial until told to end. The record goes to standard output, as no file may grow where a disk is full.
     """
+    faulthandler.register(signal.SIGUSR1, all_threads=True)  # where it hangs, a scenario asks for the stacks
     ending = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
     operator = Operator(url, name, sys.stdout.fileno())

@@ -137,8 +137,13 @@ class Scene:
         """
         for process in self._changers:
             process.send_signal(signal.SIGTERM)
-        for process in (*self._changers, *self._recorders):
-            process.wait(PATIENCE)
+        for process in self._changers:
+            if not self.wait(lambda process=process: process.poll() is not None):
+                process.send_signal(signal.SIGUSR1)
+                self.wait(lambda: "Thread" in self.logs())
+                raise AssertionError(self.logs())
+        for recorder in self._recorders:
+            recorder.wait(PATIENCE)
 
     # -- what is going on --
 
