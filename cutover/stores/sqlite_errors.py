@@ -21,6 +21,9 @@ CORRUPT: Final = {
     sqlite3.SQLITE_CONSTRAINT: "breaks a rule of its own tables",
     sqlite3.SQLITE_MISMATCH: "holds a value of the wrong type",
 }
+AFTER_THE_JOURNAL: Final = frozenset(
+    {sqlite3.SQLITE_IOERR_DELETE, sqlite3.SQLITE_IOERR_DELETE_NOENT, sqlite3.SQLITE_IOERR_DIR_FSYNC}
+)
 UNAVAILABLE: Final = {
     sqlite3.SQLITE_BUSY: "is locked by another process",
     sqlite3.SQLITE_LOCKED: "is locked by another connection",
@@ -43,7 +46,7 @@ def lost_at_commit(path: str, error: sqlite3.Error) -> Unavailable | None:
     """
     Tell an error after which a commit may be in force all the same: the disk failed where its journal was taken away.
     """
-    if _primary(error) != sqlite3.SQLITE_IOERR:
+    if error.sqlite_errorcode not in AFTER_THE_JOURNAL:
         return None
     return Unavailable(f"{path} {UNAVAILABLE[sqlite3.SQLITE_IOERR]} ({error.sqlite_errorname})", in_doubt=True)
 
