@@ -107,14 +107,21 @@ class Follower:
         try:
             name = self.migration or self._only_migration()
             if name is not None:
-                self._read(name)
-                self._check_in(name)
+                self._read_and_check_in(name)
             self._answered()
         except StoreError as error:
             self._failed(error)
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the thread
             self._failed(StoreError(f"unexpected {error!r}"))
         self.stepped = monotonic()
+
+    def _read_and_check_in(self, name: str) -> None:
+        try:
+            self._read(name)
+        except Corrupt:
+            self._check_in(name)  # a router beside a damaged snapshot is behind, not lost
+            raise
+        self._check_in(name)
 
     def after_fork(self, source: Source) -> None:
         """

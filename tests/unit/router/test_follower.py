@@ -273,6 +273,20 @@ def test_check_ins_are_due(clock):
     assert [report.sequence for report in store.reports] == [1, 2, 3]
 
 
+def test_check_ins_beside_a_damaged_snapshot(clock):
+    """
+    A router that cannot read what the store has goes on checking in with what it runs.
+    """
+    store = ScriptedStore(reading(FIRST), Corrupt("file is not a database"))
+    parts = Parts(store)
+    stepped(parts)
+    clock[0] += 6
+    stepped(parts)
+
+    assert not parts.follower.store_up
+    assert [report.head for report in store.reports][-1] == FIRST.head
+
+
 def test_becoming_regressed_is_told_at_once(clock):
     """
     A router that becomes regressed says so in its next check-in, without waiting for it to be due.
