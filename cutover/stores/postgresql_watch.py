@@ -74,8 +74,8 @@ class Watch:
             return
         while not self._hint.is_closed and (left := deadline - time.monotonic()) > 0:
             is_hinted = self._hint.wait(migration, mark, min(left, POLL * random.uniform(0.8, 1)))  # noqa: S311 - jitter
-            if self._hint.is_closed or (not is_hinted and time.monotonic() >= deadline):
-                return
+            if is_hinted or self._hint.is_closed or time.monotonic() >= deadline:
+                return  # whoever was told of a change asks for it anyhow: no glimpse before
             mark = self._hint.mark(migration)
             if glimpse() != first:
                 return
