@@ -29,9 +29,9 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 import cutover
+from cutover.clock import utc_now
 from cutover.core.backend import Backend
 from cutover.core.checkin import CheckIn, Counted, Kind, minute_of
-from cutover.router.reporting import utc_now
 from cutover.stores.registry import open_store, redacted
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))

@@ -4,7 +4,6 @@ The verb `metrics`: what a store knows of the migration and its whole fleet, for
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
@@ -13,6 +12,7 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest, start_
 from cutover.cli.failures import ExitCode
 from cutover.cli.options import looking
 from cutover.cli.session import Session
+from cutover.clock import utc_now
 from cutover.errors import ConfigurationError, StoreError
 from cutover.operations.control import Control
 from cutover.router.fleet_gauges import FleetGauges
@@ -64,7 +64,7 @@ class Exporter:
         self._telemetry.show_snapshot(snapshot)
         self._telemetry.confirm()
         self._telemetry.show_health(store_up=True, regressed=False)
-        self._fleet.show(snapshot, fleet, now=datetime.now(UTC))
+        self._fleet.show(snapshot, fleet, now=utc_now())
 
 
 class Address(click.ParamType):  # type: ignore[type-arg]  # generic in newer click only

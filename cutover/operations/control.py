@@ -3,12 +3,13 @@ What operators write against: every verb over one migration in a store.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
 import attrs
 
+from cutover.clock import utc_now
 from cutover.core.backend import UNSET, Unset
 from cutover.core.changes import Proposal
 from cutover.core.checkin import LEASE, CheckIn, Fleet
@@ -50,13 +51,6 @@ def control(store: str | Source, *, actor: str | None = None, migration: str | N
     """
     opened = open_store(store)
     return Control(opened, actor=actor_of(actor), migration=migration, owns_store=opened is not store)
-
-
-def utc_now() -> datetime:
-    """
-    Read the clock.
-    """
-    return datetime.now(UTC)
 
 
 class Control:

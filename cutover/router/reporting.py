@@ -7,24 +7,18 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
+from cutover.clock import utc_now
 from cutover.core.checkin import TOO_LATE, CheckIn, Counted, minute_of
 from cutover.core.schema import READS
 from cutover.core.snapshot import Head
 from cutover.router.counting import Cell
 from cutover.version import VERSION
 
-__all__ = ["Reporter", "utc_now"]
+__all__ = ["Reporter"]
 
 Cells = Callable[[], Iterable[Cell]]
-
-
-def utc_now() -> datetime:
-    """
-    Read the wall clock.
-    """
-    return datetime.now(UTC)
 
 
 class Reporter:

@@ -6,11 +6,12 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Final, TypeVar
 
+from cutover.clock import utc_now
 from cutover.core.checkin import Fleet
 from cutover.errors import StoreError, Unavailable
 from cutover.router.log import log
@@ -100,7 +101,7 @@ class Relay:
         """
         Read the store's clock, as far as it is known.
         """
-        return datetime.now(UTC) + self._offset
+        return utc_now() + self._offset
 
     def mirror(self, migration: str) -> Mirror | None:
         """
@@ -228,7 +229,7 @@ class Relay:
 
     def _set_clock(self) -> None:
         if monotonic() >= self._clock_due:
-            self._offset = self.store.now() - datetime.now(UTC)
+            self._offset = self.store.now() - utc_now()
             self._clock_due = monotonic() + CLOCK_EVERY
 
 

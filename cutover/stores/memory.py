@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import attrs
 
+from cutover.clock import utc_now
 from cutover.core.checkin import TOO_LATE, CheckIn, Fleet, Totals, add
 from cutover.core.snapshot import Head
 from cutover.errors import Unavailable
@@ -121,7 +122,7 @@ class MemoryStore:
         """
         Read the store's own clock, which is this machine's.
         """
-        return datetime.now(UTC)
+        return utc_now()
 
     def check_in(self, migration: str, report: CheckIn, *, now: datetime) -> None:
         """

@@ -7,11 +7,12 @@ The journal is SQLite's rollback journal, deleted and synced at each commit: doc
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import attrs
 
+from cutover.clock import utc_now
 from cutover.core.canonical import decode, encode
 from cutover.core.checkin import TOO_LATE, CheckIn, Fleet, totals_document
 from cutover.core.snapshot import Head
@@ -134,7 +135,7 @@ class SqliteStore:
         """
         Read the store's own clock, which is this machine's.
         """
-        return datetime.now(UTC)
+        return utc_now()
 
     def check_in(self, migration: str, report: CheckIn, *, now: datetime) -> None:
         """
