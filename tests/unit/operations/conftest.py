@@ -2,10 +2,10 @@
 A migration in a memory store of its own, and a clock that stands still.
 """
 
-from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from clocks import Clock
 
 from cutover.core.migration import Migration
 from cutover.operations.control import Control
@@ -34,27 +34,6 @@ weight = 1
 [cohorts.staff]
 title = "Employees"
 """
-
-
-class Clock:
-    """
-    A clock that stands still until it is moved.
-    """
-
-    def __init__(self):
-        self.now = datetime(2026, 1, 11, 12, tzinfo=UTC)
-
-    def __call__(self):
-        """
-        Tell the time.
-        """
-        return self.now
-
-    def forward(self, **span):
-        """
-        Move on by a span.
-        """
-        self.now += timedelta(**span)
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 A migration with two changes in a memory store, and a mirror of it.
 """
 
-from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from clocks import Clock
 from servers.relay import DEFINITION
 
 from cutover.core.migration import Migration
@@ -13,27 +13,6 @@ from cutover.operations.control import Control
 from cutover.server.copies import Copies
 from cutover.server.mirror import Mirror
 from cutover.stores.memory import MemoryStore
-
-
-class Clock:
-    """
-    A clock that stands still until it is moved.
-    """
-
-    def __init__(self):
-        self.now = datetime(2026, 1, 11, 12, tzinfo=UTC)
-
-    def __call__(self):
-        """
-        Tell the time.
-        """
-        return self.now
-
-    def forward(self, **span):
-        """
-        Move on by a span.
-        """
-        self.now += timedelta(**span)
 
 
 @pytest.fixture
