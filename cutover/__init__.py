@@ -24,7 +24,9 @@ from cutover.errors import (
 )
 from cutover.router.connect import connect
 from cutover.router.flow import Flow
+from cutover.router.journey import Journey
 from cutover.router.router import Router
+from cutover.router.visits import Visit
 from cutover.version import VERSION as __version__  # noqa: N811 - the name that tools look for
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ __all__ = [
     "CutoverError",
     "Decision",
     "Flow",
+    "Journey",
     "Migration",
     "OutcomeUnknown",
     "Reason",
@@ -45,6 +48,7 @@ __all__ = [
     "Router",
     "StoreError",
     "Unavailable",
+    "Visit",
     "__version__",
     "connect",
     "control",

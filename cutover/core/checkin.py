@@ -47,6 +47,7 @@ class Kind(StrEnum):
     REQUESTS = "requests"  # decisions; the detail is the reason
     SYNTHETIC = "synthetic"  # decisions for load tests, probes and bots; no detail
     CALLS = "calls"  # calls to a back end; the detail is the outcome
+    VISITS = "visits"  # what happens to visits; a journey stands for the flow, the detail is the event
 
 
 class Counted(NamedTuple):

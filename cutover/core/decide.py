@@ -8,7 +8,7 @@ from typing import Final
 from cutover.core.backend import UNSET, Backend, Decision, Reason, Unset, side_of
 from cutover.core.break_glass import broken_glass
 from cutover.core.bucketing import PARTS, digest_of, key_bytes, position_of
-from cutover.core.snapshot import Snapshot
+from cutover.core.snapshot import Override, Snapshot
 
 __all__ = ["decide", "side_names"]
 
@@ -22,6 +22,7 @@ def decide(
     *,
     cohort: str | None = None,
     home: object | Unset = UNSET,
+    visit: Backend | None = None,
     break_glass: Mapping[str, Backend] = NO_LINES,
     secret: bytes | None = None,
 ) -> Decision:
@@ -33,16 +34,17 @@ def decide(
         key: Of any type; see `key_bytes`.
         cohort: The key's cohort; one without a dial of its own counts as none.
         home: Where the thing already lives, if it does.
+        visit: Where the visit that the key is on has the flow; None without a visit, or where it does not have it.
         break_glass: The lines of the operators' file.
         secret: What overrides are looked up with; without it they are ignored.
 
     Source: `docs/explanation/order-of-rules.md`.
     """
-    known = snapshot is not None and flow in snapshot.definition.flows
+    definition = None if snapshot is None else snapshot.definition
     data = key_bytes(key)
     position = None
-    if snapshot is not None and data is not None:
-        position = position_of(snapshot.definition.salt.encode(), data)
+    if definition is not None and data is not None:
+        position = position_of(definition.salt.encode(), data)
 
     def because(reason: Reason, backend: Backend) -> Decision:
         version = 0 if snapshot is None else snapshot.version
@@ -54,18 +56,19 @@ def decide(
             return because(Reason.HOME_UNKNOWN, Backend.OLD)
         return because(Reason.HOME, side)
 
-    definition = None if snapshot is None else snapshot.definition
     forced = broken_glass(break_glass, definition, flow)
     if forced is not None:
         return because(Reason.BREAK_GLASS, forced)
 
-    if snapshot is None or not known:
+    if visit is not None:
+        return because(Reason.VISIT, visit)
+
+    if snapshot is None or flow not in snapshot.definition.flows:
         return because(Reason.DEFAULT, Backend.OLD)
 
-    if secret is not None and data is not None and position is not None:
-        override = snapshot.effective_overrides(flow).get(digest_of(secret, data))
-        if override is not None and override.position == position:
-            return because(Reason.OVERRIDE, override.backend)
+    override = _override(snapshot, flow, data, position, secret)
+    if override is not None:
+        return because(Reason.OVERRIDE, override.backend)
 
     # Not `isinstance`, nor the object itself: a stranger's `__class__` and `__hash__` may raise.
     cohort = str.__str__(cohort) if issubclass(type(cohort), str) else None
@@ -75,6 +78,15 @@ def decide(
         return because(Reason.NO_KEY, Backend.OLD)
     is_new = parts == PARTS or (position is not None and position < parts)
     return because(Reason.COHORT if by_cohort else Reason.PERCENT, Backend.NEW if is_new else Backend.OLD)
+
+
+def _override(
+    snapshot: Snapshot, flow: str, data: bytes | None, position: int | None, secret: bytes | None
+) -> Override | None:
+    if secret is None or data is None:
+        return None
+    override = snapshot.effective_overrides(flow).get(digest_of(secret, data))
+    return override if override is not None and override.position == position else None
 
 
 def side_names(snapshot: Snapshot | None) -> dict[object, Backend]:

@@ -70,6 +70,8 @@ class FlowPlan:
         names: What a home may be called.
         homes: The cell of each home.
         lost: The cell of a home that nobody knows.
+        visits: The cell of each side that a visit may have the flow on.
+        together: The `together` journey that the flow is in, if it is in one.
         dials: What holds for each cohort; under None for everybody else. Where the break-glass file or a missing
             snapshot leaves no choice, all ends of it are one cell.
         overrides: By digest of the key.
@@ -81,6 +83,8 @@ class FlowPlan:
     names: dict[object, Backend]
     homes: Mapping[Backend, Cell]
     lost: Cell
+    visits: Mapping[Backend, Cell]
+    together: str | None
     dials: dict[Any, Dial]
     overrides: Mapping[str, Override] = attrs.field(factory=dict)
     by_name: Mapping[Backend, Cell] = attrs.field(factory=dict)
@@ -137,14 +141,19 @@ def compile_flow(flow: str, given: Circumstances, cells: FlowCells) -> FlowPlan:
     forced = broken_glass(given.break_glass, definition, flow)
     known = snapshot is not None and flow in snapshot.definition.flows
     fixed = decisions[Backend.OLD, Reason.DEFAULT]
+    visits = {side: decisions[side, Reason.VISIT] for side in Backend}
     if forced is not None:
         fixed = decisions[forced, Reason.BREAK_GLASS]
+        visits = dict.fromkeys(Backend, fixed)
+    journey = None if definition is None else definition.journey_of(flow)
     plan = FlowPlan(
         version=0 if snapshot is None else snapshot.version,
         salt=None if definition is None else definition.salt,
         names=side_names(snapshot),
         homes={side: decisions[side, Reason.HOME] for side in Backend},
         lost=decisions[Backend.OLD, Reason.HOME_UNKNOWN],
+        visits=visits,
+        together=journey.name if journey is not None and journey.together else None,
         dials={None: Dial(ALL if fixed.backend is Backend.NEW else 0, fixed, fixed, fixed)},
     )
     if snapshot is None or not known or forced is not None:

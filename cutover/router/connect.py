@@ -3,6 +3,7 @@ From parameters and environment to a running router.
 """
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,7 @@ from cutover.router.notices import NoticeBoard
 from cutover.router.reporting import Reporter
 from cutover.router.router import Parts, Router
 from cutover.router.telemetry import Telemetry
+from cutover.router.tokens import Tokens, secrets_in
 from cutover.stores.base import Source
 from cutover.stores.registry import open_store
 
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["connect"]
 
 OFF: Final = "off"
-SHORTEST_SECRET: Final = 32  # bytes; HS256 wants at least its own length
 
 
 StrPath = str | os.PathLike[str]
@@ -47,7 +48,7 @@ class Settings:
 
     store: str | Source
     migration: str | None
-    secret: str | None = attrs.field(repr=False)
+    secrets: tuple[str, ...] = attrs.field(repr=False)
     cache: Path | None
     bootstrap: Path | None
     break_glass: Path | None
@@ -76,7 +77,8 @@ def connect(
         store: A URL, or a store object, which is not closed with the router.
         migration: Its name; else the only one in the store.
         registry: Where metrics go; else Prometheus's default one.
-        secret: Signs the tokens of visits, at least 32 bytes.
+        secret: Signs the tokens of visits, at least 32 bytes; or several with commas between, of which the first signs
+            and all verify.
         cohort_of: Asked for the cohort of a key where a call gives none.
         cache: The folder of last-known-good copies, "off" for none; else the user's cache folder.
         bootstrap: An exported snapshot to begin with on an empty disk.
@@ -105,7 +107,9 @@ def connect(
     watcher.look()
     _begin(follower, copy, settings.bootstrap)
     housekeeper = Housekeeper(watcher, follower, telemetry, reporter, notices)
-    return Router(Parts(holding, follower, housekeeper, telemetry, reporter, lambda: open_store(settings.store)))
+    tokens = Tokens(settings.secrets) if settings.secrets else None
+    reopen = partial(open_store, settings.store)
+    return Router(Parts(holding, follower, housekeeper, telemetry, reporter, reopen, tokens))
 
 
 def _settings(
@@ -122,14 +126,12 @@ def _settings(
     name = migration or os.environ.get("CUTOVER_MIGRATION") or None
     if name is not None and not NAME.fullmatch(_text(name, "migration")):
         raise ConfigurationError(f"migration is {name!r}; allowed: a name such as tokopedia")
-    key = secret or os.environ.get("CUTOVER_SECRET") or None
-    if key is not None and len(_text(key, "secret").encode(errors="surrogateescape")) < SHORTEST_SECRET:
-        raise ConfigurationError(f"secret is too short; allowed: {SHORTEST_SECRET} bytes or more")
+    key = secret or os.environ.get("CUTOVER_SECRET")
     folder = cache or os.environ.get("CUTOVER_CACHE") or None
     return Settings(
         store=chosen,
         migration=name,
-        secret=key,
+        secrets=secrets_in(_text(key, "secret")) if key else (),
         cache=None if folder == OFF else _path(folder, "cache") or default_folder(),
         bootstrap=_path(bootstrap or os.environ.get("CUTOVER_BOOTSTRAP"), "bootstrap"),
         break_glass=_path(break_glass or os.environ.get("CUTOVER_BREAK_GLASS"), "break_glass"),

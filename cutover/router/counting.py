@@ -9,15 +9,33 @@ import sys
 from collections.abc import Iterator
 from itertools import product, repeat
 from operator import length_hint
-from typing import Any
+from typing import Any, Protocol
 
 from cutover.core.backend import Backend, Reason
 from cutover.core.checkin import Counted, Kind
 
-__all__ = ["OUTCOMES", "Cell", "FlowCells"]
+__all__ = ["OUTCOMES", "Cell", "Counting", "FlowCells", "VisitCells"]
 
 ONLY_OLD = frozenset({Reason.HOME_UNKNOWN, Reason.DEFAULT, Reason.NO_KEY})
+BY_KEY = (Reason.OVERRIDE, Reason.COHORT, Reason.PERCENT, Reason.NO_KEY)  # neither a home nor a visit decided
 OUTCOMES = ("ok", "error", "cancelled", "unknown")  # of a call to a back end; a closed set
+
+
+class Counting(Protocol):
+    """
+    One number that only grows, with what its two readers have taken over of it.
+    """
+
+    counted: Counted
+    flushed: int
+    reported: int
+
+    @property
+    def total(self) -> int:
+        """
+        How much was counted since it was made.
+        """
+        ...
 
 
 class Cell:
@@ -50,12 +68,48 @@ class Cell:
         return sys.maxsize - length_hint(self.ticks)
 
 
+class Bypass:
+    """
+    How often a flow of a `together` journey was routed by a bare key: the sum of other cells, while it is watched.
+
+    Derived, because the request path has no time to count twice.
+    """
+
+    __slots__ = ("_cells", "_state", "counted", "flushed", "reported")
+
+    def __init__(self, journey: str, cells: tuple[Cell, ...]) -> None:
+        self.counted = Counted(Kind.VISITS, journey, "", "bypassed")
+        self.flushed = 0
+        self.reported = 0
+        self._cells = cells
+        self._state = (False, 0)  # whether it is watched; what to add to the sum then, or all there is
+
+    @property
+    def total(self) -> int:
+        """
+        How much was counted since it was made.
+        """
+        watched, number = self._state
+        return self._sum() + number if watched else number
+
+    def watch(self, watched: bool) -> None:
+        """
+        Count from now on, or no longer.
+        """
+        if watched != self._state[0]:
+            total = self.total
+            self._state = (watched, total - self._sum() if watched else total)
+
+    def _sum(self) -> int:
+        return sum(cell.total for cell in self._cells)
+
+
 class FlowCells:
     """
     All cells of one flow, made once for a process: a new snapshot counts on in the same ones.
     """
 
-    __slots__ = ("calls", "decisions", "synthetic")
+    __slots__ = ("_by_key", "_bypasses", "calls", "decisions", "synthetic")
 
     def __init__(self, flow: str) -> None:
         self.decisions = {
@@ -69,7 +123,43 @@ class FlowCells:
             for backend, outcome in product(Backend, OUTCOMES)
         }
 
-    def __iter__(self) -> Iterator[Cell]:
+        self._by_key = tuple(cell for (_, reason), cell in self.decisions.items() if reason in BY_KEY)
+        self._bypasses: dict[str, Bypass] = {}
+
+    def __iter__(self) -> Iterator[Counting]:
         yield from self.decisions.values()
         yield from self.synthetic.values()
         yield from self.calls.values()
+        yield from tuple(self._bypasses.values())
+
+    def watch_bypass(self, journey: str | None) -> None:
+        """
+        Count bare keys for the `together` journey that the flow is in now; None for none.
+        """
+        if journey is not None and journey not in self._bypasses:
+            self._bypasses[journey] = Bypass(journey, self._by_key)
+        for name, bypass in self._bypasses.items():
+            bypass.watch(name == journey)
+
+
+class VisitCells:
+    """
+    The cells of what happens to the visits of one journey; what they answer is not used.
+    """
+
+    __slots__ = ("entered", "evicted", "expired", "left", "rejected", "renamed", "resumed")
+
+    entered: Cell
+    resumed: Cell
+    renamed: Cell
+    left: Cell
+    expired: Cell
+    evicted: Cell
+    rejected: Cell
+
+    def __init__(self, journey: str) -> None:
+        for event in self.__slots__:
+            setattr(self, event, Cell(Counted(Kind.VISITS, journey, "", event), Backend.OLD))
+
+    def __iter__(self) -> Iterator[Counting]:
+        return (getattr(self, event) for event in self.__slots__)

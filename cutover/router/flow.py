@@ -14,6 +14,7 @@ from cutover.router.compiled import SLOT_BITS, Circumstances, Dial, FlowPlan, co
 from cutover.router.counting import Cell, FlowCells
 from cutover.router.request import Request
 from cutover.router.strangers import kind_of, truth
+from cutover.router.visits import Visit
 
 __all__ = ["CohortOf", "Flow", "Notices", "ObserveFlow"]
 
@@ -57,7 +58,7 @@ class Flow:
 
     Args of all of them:
         key: What is bucketed. Text, bytes, int, UUID; anything else by its `str`. None and empty text have no place:
-            they go OLD unless the dial is at 0% or 100%.
+            they go OLD unless the dial is at 0% or 100%. Or a `Visit`, whose side is kept.
         cohort: The key's cohort; without it, `cohort_of` of the router is asked.
         home: Where the thing already lives: a `Backend`, "old" or "new", or the side's own name. None is an unmarked
             thing, older than the migration: OLD.
@@ -65,9 +66,10 @@ class Flow:
 
     Attributes:
         route: ``route(key, cohort=None, home=UNSET, synthetic=False)`` gives the `Backend`, and counts.
+        stay: For `route`: what counts and answers a visit that has the flow on OLD, and one that has it on NEW.
     """
 
-    __slots__ = ("_cohort_of", "_notices", "_observe", "_plan", "cells", "name", "route", "use")
+    __slots__ = ("_cohort_of", "_notices", "_observe", "_plan", "cells", "name", "route", "stay", "use")
 
     def __init__(
         self, name: str, notices: Notices, cohort_of: CohortOf | None = None, observe: Observe | None = None
@@ -77,6 +79,7 @@ class Flow:
         self._notices = notices
         self._cohort_of = cohort_of
         self._observe = observe or _unobserved
+        self.stay: tuple[Ticks, ...] = ()
         self._plan = compile_flow(name, Circumstances(), self.cells)
         self.route, self.use = _route(self, cohort_of)
         self.use(Circumstances())
@@ -126,11 +129,20 @@ class Flow:
         """
         self.cells = FlowCells(self.name)
 
+    @property
+    def plan(self) -> FlowPlan:
+        """
+        What holds for the flow now.
+        """
+        return self._plan
+
     def adopt_plan(self, plan: FlowPlan) -> None:
         """
         Let every method but `route` decide by this plan; `use` does both.
         """
         self._plan = plan
+        self.stay = (plan.visits[Backend.OLD].ticks, plan.visits[Backend.NEW].ticks)
+        self.cells.watch_bypass(plan.together)
 
     def count(self, key: object, cohort: str | None, home: object, synthetic: bool) -> Backend:
         """
@@ -142,6 +154,13 @@ class Flow:
         return self.cells.synthetic[cell.backend].ticks if truth(synthetic) else cell.ticks
 
     def _find(self, plan: FlowPlan, key: object, cohort: object, home: object) -> tuple[Cell, int | None]:
+        if type(key) is Visit:
+            if home is UNSET and self.name in key.sides:
+                if key.home is UNSET:
+                    return plan.visits[key.sides[self.name]], None
+                home = key.home
+            cohort = key.cohort if cohort is None else cohort
+            key = key.key
         if home is not UNSET:
             cell = plan.at_home(home)
             if cell is plan.lost:
@@ -161,7 +180,7 @@ class Flow:
 
 def _decision(flow: str, plan: FlowPlan, key: object, cell: Cell, hash_: int | None) -> Decision:
     if hash_ is None:
-        hash_ = plan.hash(key)
+        hash_ = plan.hash(key.key if type(key) is Visit else key)
     position = None if hash_ is None else hash_ * PARTS >> 32
     return new_decision((flow, cell.backend, cell.detail, plan.version, position))
 
@@ -176,10 +195,10 @@ def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:  # noqa
     """
     Build `Flow.route` as a closure: a call then reads cells of it and no attribute.
 
-    Two short paths, for a key alone and for a key with a cohort or beside overrides, and the general one behind them;
-    each function has few free variables, because a call copies them all. `plain` and `usual` are the values of `home`
-    with which a request may take the short ones: `UNSET`, or a value that nobody has. So one comparison asks for a
-    home and for what the path cannot do.
+    Two short paths, for a key alone and for a visit or a key with a cohort or beside overrides, and the general one
+    behind them; each function has few free variables, because a call copies them all. `plain` and `usual` are the
+    values of `home` with which a request may take the short ones: `UNSET`, or a value that nobody has. So one
+    comparison asks for a home and for what the path cannot do.
 
     Only `use` writes what `route` reads, and not as one: whatever mixture a request meets meanwhile, `new` answers NEW,
     `old` answers OLD, and each threshold is that of the plan before or of the one after. Where the next plan closes the
@@ -194,7 +213,8 @@ def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:  # noqa
 
     def route(key: Any, cohort: str | None = None, home: object = UNSET, synthetic: bool = False) -> Backend:
         try:
-            if cohort is None and home is plain and key and not synthetic:
+            # Not `key and`: so that a visit, which is no empty text and yet says so, need not raise to get on.
+            if cohort is None and home is plain and key != "" and not synthetic:
                 return next(new if hash_of((salt + key).encode()) < threshold else old)
         except Exception:  # noqa: BLE001, S110 - not text, or not UTF-8: the next path knows what to do
             pass
@@ -212,6 +232,8 @@ def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:  # noqa
                     hash_ = hash_of((salt + text).encode())
                     if not dial.overridden[hash_ >> SLOT_BITS]:
                         return next(dial.new.ticks if hash_ < dial.threshold else dial.old.ticks)
+            elif type(key) is Visit and home is UNSET and not synthetic:
+                return next(flow.stay[key.kept[flow.name]])
         except Exception:  # noqa: BLE001, S110 - such a key, cohort or `cohort_of` is for the general path
             pass
         return flow.count(key, cohort, home, synthetic)

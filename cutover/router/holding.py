@@ -12,9 +12,11 @@ from cutover.core.break_glass import unknown_lines
 from cutover.core.floor import lowered
 from cutover.core.snapshot import Snapshot
 from cutover.router.compiled import Circumstances
-from cutover.router.counting import Cell
+from cutover.router.counting import Counting
 from cutover.router.flow import CohortOf, Flow, ObserveFlow
+from cutover.router.journey import Journey
 from cutover.router.notices import NoticeBoard
+from cutover.router.tokens import Tokens
 
 __all__ = ["Holding"]
 
@@ -31,6 +33,7 @@ class Holding:
         self._lines: Mapping[str, Backend] = {}
         self._floor: frozenset[str] = frozenset()
         self._flows: dict[str, Flow] = {}
+        self._journeys: dict[str, tuple[Journey, ObserveFlow]] = {}
         self._lock = threading.Lock()
         self.loaded = threading.Event()
 
@@ -74,19 +77,32 @@ class Holding:
         Give the handle of a flow; the same one for the same name.
         """
         with self._lock:
-            flow = self._flows.get(name)
-            if flow is None:
-                flow = self._flows[name] = Flow(name, self._notices, self._cohort_of, observe(name))
-                flow.use(self._given)
-                self._note_unknown(name)
-        return flow
+            return self._flow(name, observe)
 
-    def cells(self) -> Iterator[Cell]:
+    def journey(self, name: str, tokens: Tokens, migration: str | None, observe: ObserveFlow) -> Journey:
         """
-        Give all cells of all flows.
+        Give the handle of a journey; the same one for the same name.
+
+        Args:
+            migration: Its name, where it is known before a snapshot is.
+            observe: For the handles of its flows.
+        """
+        with self._lock:
+            if name not in self._journeys:
+                journey = Journey(name, tokens, self._notices, self._cohort_of, migration)
+                self._journeys[name] = journey, observe
+                self._use_in_journey(journey, observe)
+                self._note_unknown_journey(name)
+            return self._journeys[name][0]
+
+    def cells(self) -> Iterator[Counting]:
+        """
+        Give all cells of all flows and journeys.
         """
         for flow in tuple(self._flows.values()):
             yield from flow.cells
+        for journey, _ in tuple(self._journeys.values()):
+            yield from journey.cells
 
     def take_snapshot(self, snapshot: Snapshot, secret: bytes | None) -> None:
         """
@@ -97,6 +113,8 @@ class Holding:
         self.loaded.set()
         for name in tuple(self._flows):
             self._note_unknown(name)
+        for name in tuple(self._journeys):
+            self._note_unknown_journey(name)
         self._note_unknown_lines()
         if secret is None and any(snapshot.overrides.values()):
             self._notices.note("cutover.overrides_ignored", reason="this source does not give the secret")
@@ -128,12 +146,30 @@ class Holding:
             self.loaded.set()
         for flow in self._flows.values():
             flow.restart_counting()
+        for journey, _ in self._journeys.values():
+            journey.restart_counting()
+        self._use(self._given)
+
+    def _flow(self, name: str, observe: ObserveFlow) -> Flow:
+        flow = self._flows.get(name)
+        if flow is None:
+            flow = self._flows[name] = Flow(name, self._notices, self._cohort_of, observe(name))
             flow.use(self._given)
+            self._note_unknown(name)
+        return flow
 
     def _use(self, given: Circumstances) -> None:
         self._given = given
-        for flow in self._flows.values():
+        for flow in tuple(self._flows.values()):
             flow.use(given)
+        for journey, observe in self._journeys.values():
+            self._use_in_journey(journey, observe)
+
+    def _use_in_journey(self, journey: Journey, observe: ObserveFlow) -> None:
+        snapshot = self._given.snapshot
+        defined = None if snapshot is None else snapshot.definition.journeys.get(journey.name)
+        flows = () if defined is None else defined.flows
+        journey.use(self._given, {flow: self._flow(flow, observe).plan for flow in flows})
 
     def _note_unknown_lines(self) -> None:
         snapshot = self.snapshot
@@ -144,3 +180,8 @@ class Holding:
         snapshot = self.snapshot
         if snapshot is not None and name not in snapshot.definition.flows:
             self._notices.note("cutover.flow_unknown", flow=name, migration=snapshot.migration)
+
+    def _note_unknown_journey(self, name: str) -> None:
+        snapshot = self.snapshot
+        if snapshot is not None and name not in snapshot.definition.journeys:
+            self._notices.note("cutover.journey_unknown", journey=name, migration=snapshot.migration)

@@ -133,6 +133,7 @@ class Instruments:
             Kind.REQUESTS: count(Kind.REQUESTS, "requests", "Decisions of routers", "flow", "backend", "reason"),
             Kind.SYNTHETIC: count(Kind.SYNTHETIC, "synthetic_requests", probes, "flow", "backend"),
             Kind.CALLS: count(Kind.CALLS, "calls", "Calls to a back end by outcome", "flow", "backend", "outcome"),
+            Kind.VISITS: count(Kind.VISITS, "visits", "What happens to visits", "journey", "event"),
         }
         self.durations = GatedHistogram(
             "cutover_call_duration_seconds",

@@ -13,12 +13,12 @@ from cutover.clock import utc_now
 from cutover.core.checkin import TOO_LATE, CheckIn, Counted, minute_of
 from cutover.core.schema import READS
 from cutover.core.snapshot import Head
-from cutover.router.counting import Cell
+from cutover.router.counting import Counting
 from cutover.version import VERSION
 
 __all__ = ["Reporter"]
 
-Cells = Callable[[], Iterable[Cell]]
+Cells = Callable[[], Iterable[Counting]]
 
 
 class Reporter:

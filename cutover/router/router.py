@@ -12,14 +12,17 @@ from typing import Final, Self
 
 from cutover.core.bucketing import well_formed
 from cutover.core.snapshot import Snapshot
+from cutover.errors import ConfigurationError
 from cutover.router.flow import Flow
 from cutover.router.follower import Follower
 from cutover.router.fork_hook import leaked, look_after
 from cutover.router.holding import Holding
 from cutover.router.housekeeping import Housekeeper
+from cutover.router.journey import Journey
 from cutover.router.log import log
 from cutover.router.reporting import Reporter
 from cutover.router.telemetry import Telemetry
+from cutover.router.tokens import Tokens
 from cutover.stores.base import Source
 
 __all__ = ["Parts", "Router"]
@@ -62,6 +65,7 @@ class Parts:
 
     Attributes:
         reopen: Gives the source again for a child process; what was opened before a fork is not used after it.
+        tokens: Signs visits; None without a secret.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Parts:
         telemetry: Telemetry,
         reporter: Reporter,
         reopen: Callable[[], Source],
+        tokens: Tokens | None = None,
     ) -> None:
         self.holding = holding
         self.follower = follower
@@ -79,6 +84,7 @@ class Parts:
         self.telemetry = telemetry
         self.reporter = reporter
         self.reopen = reopen
+        self.tokens = tokens
 
 
 class Router:
@@ -93,6 +99,7 @@ class Router:
         self._parts = parts
         self._holding = parts.holding
         self._telemetry = parts.telemetry
+        self._tokens = parts.tokens
         self._pid = os.getpid()
         self._closed = False
         self._start()
@@ -118,9 +125,21 @@ class Router:
         Give the handle of a flow. One that the migration does not have routes everything to OLD, reason ``default``.
         """
         self.after_fork()
-        # A name is a label too, and one lone surrogate in a label would break the whole scrape.
-        readable = well_formed(name if issubclass(type(name), str) else str(name)).decode()
-        return self._holding.flow(readable, self._telemetry.observe)
+        return self._holding.flow(_readable(name), self._telemetry.observe)
+
+    def journey(self, name: str) -> Journey:
+        """
+        Give the handle of a journey. One that the migration does not have gives visits that keep nothing.
+
+        Raises:
+            ConfigurationError: If the router was made without a secret: there is nothing to sign tokens with.
+        """
+        self.after_fork()
+        if self._tokens is None:
+            raise ConfigurationError(
+                f"the journey {name!r} needs a secret for its tokens; allowed: connect(secret=...) or CUTOVER_SECRET"
+            )
+        return self._holding.journey(_readable(name), self._tokens, self._migration, self._telemetry.observe)
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -188,6 +207,10 @@ class Router:
             parts.follower.after_fork(parts.reopen())
             self._start()
 
+    @property
+    def _migration(self) -> str | None:
+        return self._parts.follower.migration
+
     def _start(self) -> None:
         parts = self._parts
         self._workers = (
@@ -196,3 +219,8 @@ class Router:
         )
         for worker in self._workers:
             worker.start()
+
+
+def _readable(name: object) -> str:
+    # A name is a label too, and one lone surrogate in a label would break the whole scrape.
+    return well_formed(name if isinstance(name, str) else str(name)).decode()

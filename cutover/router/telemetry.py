@@ -15,7 +15,7 @@ from cutover.core.bucketing import PARTS
 from cutover.core.checkin import Counted, Kind
 from cutover.core.progress import target_progress, target_ratio
 from cutover.core.snapshot import Snapshot
-from cutover.router.counting import Cell
+from cutover.router.counting import Counting
 from cutover.router.instruments import GATE, Instruments, Labels
 from cutover.router.log import log
 from cutover.version import VERSION
@@ -25,7 +25,7 @@ __all__ = ["Telemetry"]
 NAME_PATIENCE: Final = 5.0  # seconds
 
 
-Cells = Callable[[], Iterable[Cell]]
+Cells = Callable[[], Iterable[Counting]]
 
 
 class Telemetry:
@@ -143,9 +143,7 @@ class Telemetry:
     def _child(self, counted: Counted) -> Counter:
         child = self._children.get((self._migration, counted))
         if child is None:
-            labels = [counted.flow, counted.backend, counted.detail]
-            if counted.kind is Kind.SYNTHETIC:
-                labels.pop()
+            labels = [counted.flow, *(label for label in (counted.backend, counted.detail) if label)]
             counter = self._instruments.counters[counted.kind]
             child = self._children[self._migration, counted] = counter.labels(self._migration, *labels)
         return child
@@ -155,4 +153,4 @@ def _begins_at_zero(counted: Counted) -> bool:
     """
     Tell the series that are shown from the start, so that `rate()` sees their first increment.
     """
-    return counted.kind is Kind.REQUESTS and counted.detail == Reason.PERCENT
+    return counted.kind is Kind.VISITS or (counted.kind is Kind.REQUESTS and counted.detail == Reason.PERCENT)

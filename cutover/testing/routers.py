@@ -21,10 +21,12 @@ from cutover.router.instruments import instruments_on
 from cutover.router.notices import NoticeBoard
 from cutover.router.router import Router
 from cutover.router.telemetry import Telemetry
+from cutover.router.tokens import Tokens
 
 __all__ = ["TestRouter", "router"]
 
 SOME_DAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
+FOR_TESTS: Final = "for the tests of applications only"  # signs tokens
 ENDS: Final = {"old": 0, "new": PARTS}
 
 
@@ -44,6 +46,7 @@ class TestRouter(Router):
         self._definition = definition
         self._holding = Holding(NoticeBoard(), cohort_of)
         self._telemetry = Telemetry(instruments_on(self.registry), self._holding.cells, None)
+        self._tokens = Tokens((FOR_TESTS,))
         self._take(dict.fromkeys(definition.flows, 0) | dials)
 
     @property
@@ -52,6 +55,10 @@ class TestRouter(Router):
         Never: there is no store.
         """
         return False
+
+    @property
+    def _migration(self) -> str:
+        return self._definition.name
 
     def set(self, **dials: object) -> None:
         """

@@ -11,6 +11,7 @@ from strategies import COHORTS, NAME, SECRET, Verb, begun, definition_of, perfor
 from structlog.testing import capture_logs
 
 from cutover.core import changes
+from cutover.core.checkin import Kind
 from cutover.core.migration import Cohort, Journey, WorkItem
 from cutover.core.snapshot import Snapshot
 from cutover.errors import Unavailable
@@ -174,9 +175,10 @@ class Parts:
 
 def totals(flow) -> dict:
     """
-    Give what a flow has counted, without zeros.
+    Give what a flow has counted of requests and calls, without zeros.
     """
-    return {tuple(map(str, cell.counted)): cell.total for cell in flow.cells if cell.total}
+    cells = [cell for cell in flow.cells if cell.total and cell.counted.kind is not Kind.VISITS]
+    return {tuple(map(str, cell.counted)): cell.total for cell in cells}
 
 
 def logged(notices: NoticeBoard) -> list:

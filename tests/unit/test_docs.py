@@ -16,7 +16,7 @@ from cutover.cli.failures import ExitCode
 from cutover.core.backend import Reason
 from cutover.core.checkin import InstanceState
 from cutover.core.gitops import SECTIONS
-from cutover.router.counting import OUTCOMES
+from cutover.router.counting import OUTCOMES, VisitCells
 from cutover.router.fleet_gauges import FleetGauges
 from cutover.router.instruments import Instruments
 from cutover.stores.base import Durability
@@ -111,6 +111,7 @@ def test_fleet_metrics_are_marked():
     [
         ("metrics.md", "`reason`", {reason.value for reason in Reason}),
         ("metrics.md", "`outcome`", set(OUTCOMES)),
+        ("metrics.md", "`event`", {*VisitCells.__slots__, "bypassed"}),
         ("metrics.md", "`state`", {state.value for state in InstanceState}),
     ],
 )

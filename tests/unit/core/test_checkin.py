@@ -104,7 +104,7 @@ def test_unknown_fields():
     """
     document = json.loads(REPORT.encode())
     document |= {"schema": "1.3", "mood": "good", "head": {**document["head"], "colour": "red"}}
-    document["since_version"]["visits"] = {"pay": {"new": {"entered": "many"}}}
+    document["since_version"]["dreams"] = {"pay": {"new": {"entered": "many"}}}
 
     assert CheckIn.decode(json.dumps(document)) == REPORT
 

@@ -309,7 +309,7 @@ def test_leaving_says_so_and_closes():
     store = ScriptedStore(reading(FIRST))
     parts = Parts(store)
     stepped(parts)
-    parts.flow("pay").route("user-1")
+    parts.flow("browse").route("user-1")
     parts.follower.leave()
 
     assert store.reports[-1].closing
@@ -352,7 +352,7 @@ def test_counts_of_an_earlier_process_are_delivered(tmp_path):
     lost = ScriptedStore(reading(FIRST))
     ending = Parts(lost, leftovers=Leftovers(tmp_path, "shop"))
     stepped(ending)
-    ending.flow("pay").route("user-1")
+    ending.flow("browse").route("user-1")
     lost.refuse = Unavailable("gone")
     ending.follower.leave()
     assert list(tmp_path.iterdir())

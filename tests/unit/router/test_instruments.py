@@ -17,6 +17,7 @@ LABELS = {
     "cutover_calls": {"migration", "flow", "backend", "outcome"},
     "cutover_call_duration_seconds": {"migration", "flow", "backend"},
     "cutover_synthetic_requests": {"migration", "flow", "backend"},
+    "cutover_visits": {"migration", "journey", "event"},
     "cutover_flow_target_ratio": {"migration", "flow"},
     "cutover_progress_target_ratio": {"migration"},
     "cutover_work_item_ratio": {"migration", "item"},

@@ -1,0 +1,269 @@
+"""
+The handle of one journey: where a request enters a visit, or goes on with one.
+"""
+
+from collections.abc import Callable, Mapping
+from time import time
+from typing import Any, Final, Protocol
+
+import attrs
+
+from cutover.core.backend import UNSET, Backend, side_of
+from cutover.core.break_glass import broken_glass
+from cutover.core.decide import side_names
+from cutover.core.migration import Journey as JourneyDefinition
+from cutover.core.snapshot import Snapshot
+from cutover.core.visit import UNVERSIONED, Claims, Order, entered, resumed
+from cutover.router.compiled import Circumstances, FlowPlan
+from cutover.router.counting import Cell, VisitCells
+from cutover.router.strangers import kind_of
+from cutover.router.tokens import Tokens
+from cutover.router.visits import Visit
+
+__all__ = ["Journey", "JourneyPlan"]
+
+CohortOf = Callable[[Any], str | None]
+UNKNOWN: Final = JourneyDefinition(name="unknown", flows=("unknown",))  # how long visits live until more is known
+
+
+class Notices(Protocol):
+    """
+    Where a journey leaves what should be logged once, off the request path.
+    """
+
+    def note(self, event: str, **facts: str) -> None:
+        """
+        Remember an event; never raises, never blocks.
+        """
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class JourneyPlan:
+    """
+    What holds for one journey under given circumstances.
+
+    Attributes:
+        audience: Who its tokens are for; None where the migration's name is not known.
+        defined: None where the journey is not defined, or no snapshot is known.
+        snapshot: What holds; None where nothing was ever read.
+        lines: Those of the break-glass file.
+        flows: What holds for each flow of the journey, of the same snapshot and lines.
+        names: What a home may be called.
+    """
+
+    audience: str | None
+    defined: JourneyDefinition | None
+    snapshot: Snapshot | None
+    lines: Mapping[str, Backend]
+    flows: Mapping[str, FlowPlan]
+    names: dict[object, Backend]
+
+    @property
+    def order(self) -> Order:
+        """
+        The (epoch, version) that holds.
+        """
+        return UNVERSIONED if self.snapshot is None else self.snapshot.head.order
+
+    @property
+    def evictions(self) -> Mapping[str, Order]:
+        """
+        When visits on NEW were last ended, by flow.
+        """
+        return {} if self.snapshot is None else self.snapshot.evictions
+
+    def sides(self, claims: Claims | None, key: object, cohort: str | None) -> tuple[Mapping[str, Backend], bool]:
+        """
+        Give the sides of a visit that begins or goes on, and whether it was evicted.
+        """
+
+        def decide(flow: str) -> Backend:
+            return self.flows[flow].resolve(key, cohort)[0].backend
+
+        if claims is not None:
+            sides, evicted = resumed(self.defined, claims, self.evictions, decide)
+        else:
+            sides, evicted = {} if self.defined is None else entered(self.defined, decide), False
+        return (self._forced(sides) if self.lines else sides), evicted
+
+    def home_sides(self, sides: Mapping[str, Backend], home: object) -> Mapping[str, Backend]:
+        """
+        Give the sides of a visit that is where a thing lives; OLD where nobody knows that.
+        """
+        return dict.fromkeys(sides, side_of(home, self.names) or Backend.OLD)
+
+    def _forced(self, sides: Mapping[str, Backend]) -> Mapping[str, Backend]:
+        definition = None if self.snapshot is None else self.snapshot.definition
+        return {flow: broken_glass(self.lines, definition, flow) or side for flow, side in sides.items()}
+
+
+class Journey:
+    """
+    One journey of a router. Make it once, with `Router.journey`; `enter` is meant for every request.
+    """
+
+    __slots__ = ("_cohort_of", "_migration", "_notices", "_now", "_plan", "cells", "name", "tokens")
+
+    def __init__(
+        self,
+        name: str,
+        tokens: Tokens,
+        notices: Notices,
+        cohort_of: CohortOf | None = None,
+        migration: str | None = None,
+        now: Callable[[], float] = time,
+    ) -> None:
+        self.name = name
+        self.tokens = tokens
+        self.cells = VisitCells(name)
+        self._notices = notices
+        self._cohort_of = cohort_of
+        self._migration = migration
+        self._now = now
+        self.use(Circumstances(), {})
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}, version {self._plan.order[1]}>"
+
+    def enter(
+        self,
+        key: object,
+        token: str | None = None,
+        cohort: str | None = None,
+        was: object = None,
+        home: object = UNSET,
+    ) -> Visit:
+        """
+        Go on with the visit of a token, or begin one: every flow of the journey is decided once.
+
+        It does no I/O and never raises: a token that is forged, foreign, over or no token at all is counted, and the
+        visit begins anew.
+
+        Args:
+            key: As for `Flow.route`. The token is bound to it.
+            token: What `Visit.token` was last time.
+            cohort: The key's cohort; without it, `cohort_of` of the router is asked, else the token's holds.
+            was: The key that the token may be bound to besides: the guest who has logged in, or the user who has
+                logged out. The visit goes on under *key*.
+            home: Where the thing already lives that the visit is about, as for `Flow.route`: the visit goes there.
+        """
+        plan, now = self._plan, int(self._now())
+        claims, renamed = self._brought(plan, token, key, was, now)
+        cohort = self._cohort(key, cohort, claims)
+        sides, evicted = plan.sides(claims, key, cohort)
+        next((self.cells.entered if claims is None else self.cells.resumed).ticks)
+        if evicted:
+            next(self.cells.evicted.ticks)
+        if home is not UNSET:
+            sides = plan.home_sides(sides, home)
+        if claims is not None and not (renamed or evicted or _is_news(claims, sides, cohort, now)):
+            return Visit(self, key, cohort, sides, claims, home=home, token=token)
+        return Visit(self, key, cohort, sides, self._claims(plan, claims, key, cohort, sides, now), home=home)
+
+    def left(self) -> None:
+        """
+        Count a visit that was left.
+        """
+        next(self.cells.left.ticks)
+
+    def use(self, given: Circumstances, flows: Mapping[str, FlowPlan]) -> None:
+        """
+        Enter visits by other circumstances from now on.
+
+        Args:
+            flows: What holds for each flow of the journey under them.
+        """
+        definition = None if given.snapshot is None else given.snapshot.definition
+        migration = self._migration if definition is None else definition.name
+        self._plan = JourneyPlan(
+            audience=None if migration is None else f"{migration}/{self.name}",
+            defined=None if definition is None else definition.journeys.get(self.name),
+            snapshot=given.snapshot,
+            lines=given.break_glass,
+            flows=flows,
+            names=side_names(given.snapshot),
+        )
+
+    def restart_counting(self) -> None:
+        """
+        Begin at zero: what was counted before a fork belongs to the parent.
+        """
+        self.cells = VisitCells(self.name)
+
+    def _brought(
+        self, plan: JourneyPlan, token: object, key: object, was: object, now: int
+    ) -> tuple[Claims | None, bool]:
+        """
+        Give what a token says, where it is honoured, and whether the visit goes on under another key.
+        """
+        if token is None or token == "":
+            return None, False
+        read = self.tokens.read(token, plan.audience)
+        if read is None:
+            return self._refused(self.cells.rejected)
+        claims, signer = read
+        renamed = False
+        if not self.tokens.is_bound(claims, signer, key):
+            renamed = was is not None and self.tokens.is_bound(claims, signer, was)
+            if not renamed:
+                return self._refused(self.cells.rejected)
+        if claims.is_early(now) or claims.audience.rpartition("/")[2] != self.name:
+            return self._refused(self.cells.rejected)
+        if claims.is_over(now):
+            return self._refused(self.cells.expired)
+        if renamed:
+            next(self.cells.renamed.ticks)
+        return claims, renamed
+
+    def _refused(self, cell: Cell) -> tuple[None, bool]:
+        next(cell.ticks)
+        return None, False
+
+    def _cohort(self, key: object, cohort: object, claims: Claims | None) -> str | None:
+        if cohort is None and self._cohort_of is not None:
+            try:
+                cohort = self._cohort_of(key)
+            except Exception as error:  # noqa: BLE001 - the application's function may raise anything
+                self._notices.note("cutover.cohort_of_failed", journey=self.name, error=kind_of(error))
+        elif cohort is None and claims is not None:
+            return claims.cohort
+        # Not what the migration does not know: it decides nothing, and could be of any length.
+        known = () if self._plan.snapshot is None else self._plan.snapshot.definition.cohorts
+        return str.__str__(cohort) if issubclass(type(cohort), str) and cohort in known else None
+
+    def _claims(
+        self,
+        plan: JourneyPlan,
+        claims: Claims | None,
+        key: object,
+        cohort: str | None,
+        sides: Mapping[str, Backend],
+        now: int,
+    ) -> Claims | None:
+        """
+        Write down the visit as it is now; None where nothing is known that it could be a visit of.
+        """
+        bearer = self.tokens.bearer(key)
+        if claims is not None:
+            order = max(claims.order, plan.order)
+            seen = max(claims.seen, now)
+            return claims._replace(bearer=bearer, sides=sides, order=order, cohort=cohort, seen=seen)
+        defined = UNKNOWN if plan.snapshot is None else plan.defined
+        if defined is None or plan.audience is None:
+            return None
+        return Claims(
+            audience=plan.audience,
+            bearer=bearer,
+            sides=sides,
+            order=plan.order,
+            cohort=cohort,
+            born=now,
+            seen=now,
+            until=now + int(defined.ttl.total_seconds()),
+            idle=int(defined.idle.total_seconds()),
+        )
+
+
+def _is_news(claims: Claims, sides: Mapping[str, Backend], cohort: str | None, now: int) -> bool:
+    return sides != claims.sides or cohort != claims.cohort or claims.is_due(now)
