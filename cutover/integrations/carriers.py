@@ -1,0 +1,250 @@
+"""
+Who carries a token between responses and requests: a cookie, a header, or the framework's session.
+"""
+
+import re
+from collections.abc import Callable, Iterable, MutableMapping
+from datetime import timedelta
+from typing import Any, Final, Literal, Protocol, Self
+
+import attrs
+
+from cutover.errors import ConfigurationError
+from cutover.integrations.cookies import NAME, cookie_line, cookies_named
+
+__all__ = ["Carrier", "Cookie", "Header", "HeadersOf", "Pair", "Session"]
+
+HeadersOf = Callable[[str], Iterable[str]]  # every value of a request's header, by its name in small letters
+Pair = tuple[str, str]
+
+ATTRIBUTE: Final = re.compile(
+    r"[\x20-\x3a\x3c-\x7e]*"
+)  # what may stand in Path and Domain: no ";", nothing unprintable
+LONGEST_AGE: Final = timedelta(days=400)  # browsers keep no cookie for longer
+SAME_SITE: Final = ("Lax", "Strict", "None")
+HEADER: Final = "Cutover-Visit"
+GUEST_HEADER: Final = "Cutover-Guest"
+GUEST: Final = "cutover-guest"
+GUEST_AGE: Final = timedelta(days=180)
+
+
+class Carrier(Protocol):
+    """
+    Takes a text to the client, and gives back what the client brings; which may be anything.
+    """
+
+    @property
+    def name(self) -> str:
+        """
+        Under which it carries.
+        """
+        ...
+
+    def named_for(self, journey: str) -> Self:
+        """
+        Give the carrier with a name, that of the journey where it has none yet.
+        """
+        ...
+
+    def for_guests(self) -> "Carrier":
+        """
+        Give a like carrier for the ids of guests.
+        """
+        ...
+
+    def read(self, headers: HeadersOf, where: Any) -> list[str]:
+        """
+        Give every text that the client brought, as it came.
+
+        Args:
+            where: The request, as the application's callables get it.
+        """
+        ...
+
+    def write(self, text: str, seconds: int, where: Any) -> list[Pair]:
+        """
+        Give the response headers that hand a text over, or put it where no header is needed.
+
+        Args:
+            text: Empty takes away what the client has.
+            seconds: For how long it is of use.
+        """
+        ...
+
+
+def _check(fine: object, problem: str, allowed: str) -> None:
+    if not fine:
+        raise ConfigurationError(f"{problem}; allowed: {allowed}")
+
+
+@attrs.frozen(kw_only=True)
+class Cookie:
+    """
+    A cookie, for browsers.
+
+    Attributes:
+        name: Left out, ``cutover-`` and the journey's name. ``__Host-`` and ``__Secure-`` in front of it are minded.
+        secure: Sent over https only. Development over http needs False.
+        httponly: Not for scripts.
+        samesite: Strict would hide it from the return of a payment page, and None needs `secure`.
+        path: Below which it is sent; every page of the journey must be below it.
+        domain: Left out, only the host that set it gets it.
+        max_age: How long the browser keeps it; left out, as long as the token holds.
+    """
+
+    name: str = ""
+    secure: bool = True
+    httponly: bool = True
+    samesite: Literal["Lax", "Strict", "None"] = "Lax"
+    path: str = "/"
+    domain: str | None = None
+    max_age: timedelta | None = None
+
+    def __attrs_post_init__(self) -> None:
+        name, domain, age = self.name, self.domain, self.max_age
+        _check(not name or NAME.fullmatch(name), f"name is {name!r}", "letters, digits and !#$%&'*+.^_`|~-")
+        _check(self.samesite in SAME_SITE, f"samesite is {self.samesite!r}", ", ".join(SAME_SITE))
+        _check(
+            self.path.startswith("/") and ATTRIBUTE.fullmatch(self.path), f"path is {self.path!r}", "/ and more, no ;"
+        )
+        _check(domain is None or (domain and ATTRIBUTE.fullmatch(domain)), f"domain is {domain!r}", "a host name")
+        _check(age is None or timedelta(seconds=1) <= age <= LONGEST_AGE, f"max_age is {age}", "1 second to 400 days")
+        _check(self.secure or self.samesite != "None", "samesite is 'None' without secure", "Lax, Strict")
+        prefixed = name.startswith(("__Host-", "__Secure-"))
+        _check(self.secure or not prefixed, f"name is {name!r} without secure", "another prefix, or secure=True")
+        whole = self.path == "/" and domain is None
+        _check(
+            whole or not name.startswith("__Host-"), f"name is {name!r} with a path or domain", 'path="/", no domain'
+        )
+
+    def named_for(self, journey: str) -> Self:
+        """
+        Give it with a name.
+        """
+        return self if self.name else attrs.evolve(self, name=f"cutover-{journey}")
+
+    def for_guests(self) -> "Cookie":
+        """
+        Give a like cookie that outlasts many visits.
+        """
+        prefix = re.match(r"(__Host-|__Secure-)?", self.name)
+        return attrs.evolve(self, name=f"{prefix[0] if prefix else ''}{GUEST}", max_age=GUEST_AGE)
+
+    def read(self, headers: HeadersOf, where: Any) -> list[str]:
+        """
+        Give the values of all cookies of that name.
+        """
+        del where
+        return cookies_named(self.name, headers("cookie"))
+
+    def write(self, text: str, seconds: int, where: Any) -> list[Pair]:
+        """
+        Set the cookie, or take it away.
+        """
+        del where
+        if text and self.max_age is not None:
+            seconds = int(self.max_age.total_seconds())
+        return [("Set-Cookie", cookie_line(self.name, text, seconds if text else 0, self._attributes()))]
+
+    def _attributes(self) -> str:
+        parts = [f"; Path={self.path}"]
+        if self.domain is not None:
+            parts.append(f"; Domain={self.domain}")
+        if self.secure:
+            parts.append("; Secure")
+        if self.httponly:
+            parts.append("; HttpOnly")
+        return f"{''.join(parts)}; SameSite={self.samesite}"
+
+
+@attrs.frozen(kw_only=True)
+class Header:
+    """
+    A header of that name in requests and responses, for clients that keep no cookies.
+
+    A client keeps what a response says, and brings it with the next request; empty text: it forgets it.
+
+    Attributes:
+        name: Left out, ``Cutover-Visit``; several journeys need a name each.
+    """
+
+    name: str = HEADER
+
+    def __attrs_post_init__(self) -> None:
+        _check(NAME.fullmatch(self.name), f"name is {self.name!r}", "letters, digits and !#$%&'*+.^_`|~-")
+
+    def named_for(self, journey: str) -> Self:
+        """
+        Give it as it is.
+        """
+        del journey
+        return self
+
+    def for_guests(self) -> "Header":
+        """
+        Give the header of guests' ids.
+        """
+        return attrs.evolve(self, name=GUEST_HEADER)
+
+    def read(self, headers: HeadersOf, where: Any) -> list[str]:
+        """
+        Give the header, as often as it came.
+        """
+        del where
+        return [value.strip() for value in headers(self.name.lower())]
+
+    def write(self, text: str, seconds: int, where: Any) -> list[Pair]:
+        """
+        Set the header.
+        """
+        del seconds, where
+        return [(self.name, text)]
+
+
+@attrs.frozen(kw_only=True)
+class Session:
+    """
+    The framework's own session: for clients of which the server remembers something anyway.
+
+    Attributes:
+        find: Given the request, gives its session, such as ``lambda scope: scope["session"]``.
+        name: The key in it; left out, ``cutover-`` and the journey's name.
+    """
+
+    find: Callable[[Any], MutableMapping[str, Any]]
+    name: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        _check(callable(self.find), f"find is {self.find!r}", "a function of the request")
+
+    def named_for(self, journey: str) -> Self:
+        """
+        Give it with a name.
+        """
+        return self if self.name else attrs.evolve(self, name=f"cutover-{journey}")
+
+    def for_guests(self) -> "Session":
+        """
+        Give the place of a guest's id in the same session.
+        """
+        return attrs.evolve(self, name=GUEST)
+
+    def read(self, headers: HeadersOf, where: Any) -> list[str]:
+        """
+        Give what the session holds, if it is text.
+        """
+        del headers
+        held = self.find(where).get(self.name)
+        return [held] if isinstance(held, str) else []
+
+    def write(self, text: str, seconds: int, where: Any) -> list[Pair]:
+        """
+        Keep the text in the session, which needs no header of ours.
+        """
+        del seconds
+        session = self.find(where)
+        if text:
+            session[self.name] = text
+        else:
+            session.pop(self.name, None)
+        return []

@@ -1,0 +1,65 @@
+"""
+Homes and visits in the headers of Celery's tasks.
+
+Nothing is passed on unasked: a task that a task starts is often about something else, which lives elsewhere.
+"""
+
+from typing import Any, Final
+
+from cutover.core.backend import UNSET, Backend
+from cutover.router.journey import Journey
+from cutover.router.visits import Visit
+
+__all__ = ["task_headers", "task_home", "task_visit"]
+
+HOME: Final = "cutover-home"
+VISIT: Final = "cutover-visit-"
+
+
+def task_headers(*visits: Visit, home: object = UNSET) -> dict[str, str]:
+    """
+    Give the headers that take a home and visits along with a task.
+
+        ship.apply_async([order.id], headers=task_headers(visit, home=order.backend))
+        ship.si(order.id).set(headers=task_headers(home=order.backend))
+
+    Args:
+        visits: What `enter` gave; at most one of each journey. Their tokens are over after the journey's idle time and
+            ttl: what runs later needs a home.
+        home: Where the thing lives that the task is about: a `Backend`, a side's name, or None for an unmarked thing,
+            which is older than the migration.
+    """
+    headers = {f"{VISIT}{visit.journey}": visit.token for visit in visits}
+    if home is not UNSET:
+        headers[HOME] = "" if home is None else home.value if isinstance(home, Backend) else str(home)
+    return headers
+
+
+def task_home(task: Any) -> object:
+    """
+    Give the home that a task was sent with, for `home=`; `UNSET` where it was sent with none.
+
+        backend = pay.route(user, home=task_home(self))
+
+    Args:
+        task: The bound task, ``self``.
+    """
+    home = _headers(task).get(HOME, UNSET)
+    return None if home == "" else home
+
+
+def task_visit(task: Any, journey: Journey, key: object, *, cohort: str | None = None, home: object = UNSET) -> Visit:
+    """
+    Enter the visit that a task was sent with; a home that came along is the visit's home, if no other is given.
+
+    Args:
+        task: The bound task, ``self``.
+        key: The same as of the visit: a token without it is worth nothing.
+    """
+    token = _headers(task).get(f"{VISIT}{journey.name}")
+    return journey.enter(key, token=token, cohort=cohort, home=task_home(task) if home is UNSET else home)
+
+
+def _headers(task: Any) -> dict[str, Any]:
+    # A retry of a task keeps them in `request.headers`; before its first attempt that is None where there are none.
+    return task.request.headers or {}

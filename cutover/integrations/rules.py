@@ -1,0 +1,78 @@
+"""
+What holds for every request of one middleware.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from cutover.errors import ConfigurationError
+from cutover.integrations.carriers import Carrier, Cookie
+from cutover.router.journey import Journey
+
+__all__ = ["LIKE_THE_VISIT", "Asking", "GuestCarrier", "Rules"]
+
+Asking = Callable[[Any], Any]  # a function of the application, called with the request
+
+
+class _LikeTheVisit:
+    """
+    The value of `guest` that means: carried as the token is.
+    """
+
+    def __repr__(self) -> str:
+        return "LIKE_THE_VISIT"
+
+
+LIKE_THE_VISIT: Final = _LikeTheVisit()
+GuestCarrier = Carrier | _LikeTheVisit | None
+
+
+class Rules:
+    """
+    The arguments of every middleware; `docs/reference/middleware.md` describes them.
+
+    Args:
+        journey: What `Router.journey` gave.
+        key: Gives the user's key, or None for a guest.
+        carrier: Of the token; left out, a `Cookie`.
+        guest: Carrier of guests' ids; left out, like that of the token. None: guests have no key.
+        cohort: Gives the key's cohort.
+        was: Gives the key that the token may be bound to besides; the guest's id is known anyway.
+
+    Raises:
+        ConfigurationError: If an argument can never work.
+    """
+
+    __slots__ = ("carrier", "cohort", "guest", "journey", "key", "was")
+
+    def __init__(
+        self,
+        journey: Journey,
+        *,
+        key: Asking | None,
+        carrier: Carrier | None = None,
+        guest: GuestCarrier = LIKE_THE_VISIT,
+        cohort: Asking | None = None,
+        was: Asking | None = None,
+    ) -> None:
+        if not isinstance(journey, Journey):
+            raise ConfigurationError(f'journey is {journey!r}; allowed: what router.journey("NAME") gives')
+        for name, function in (("key", key), ("cohort", cohort), ("was", was)):
+            if function is not None and not callable(function):
+                raise ConfigurationError(f"{name} is {function!r}; allowed: a function of the request, or None")
+        self.journey = journey
+        self.key = key
+        self.cohort = cohort
+        self.was = was
+        self.carrier = (carrier or Cookie()).named_for(journey.name)
+        self.guest = _guest_carrier(self.carrier, guest)
+
+
+def _guest_carrier(carrier: Carrier, guest: GuestCarrier) -> Carrier | None:
+    chosen = carrier.for_guests() if isinstance(guest, _LikeTheVisit) else guest
+    if chosen is None:
+        return None
+    named = chosen.named_for("guest")
+    if type(named) is type(carrier) and named.name == carrier.name:
+        raise ConfigurationError(f"guest and carrier are both named {named.name!r}; allowed: two names")
+    return named
