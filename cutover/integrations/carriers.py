@@ -5,7 +5,7 @@ Who carries a token between responses and requests: a cookie, a header, or the f
 import re
 from collections.abc import Callable, Iterable, MutableMapping
 from datetime import timedelta
-from typing import Any, Final, Literal, Protocol, Self
+from typing import Any, Final, Literal, Protocol, Self, runtime_checkable
 
 import attrs
 
@@ -28,6 +28,7 @@ GUEST: Final = "cutover-guest"
 GUEST_AGE: Final = timedelta(days=180)
 
 
+@runtime_checkable
 class Carrier(Protocol):
     """
     Takes a text to the client, and gives back what the client brings; which may be anything.

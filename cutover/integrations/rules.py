@@ -60,6 +60,9 @@ class Rules:
         for name, function in (("key", key), ("cohort", cohort), ("was", was)):
             if function is not None and not callable(function):
                 raise ConfigurationError(f"{name} is {function!r}; allowed: a function of the request, or None")
+        for name, given in (("carrier", carrier), ("guest", guest)):
+            if not isinstance(given, Carrier | _LikeTheVisit | None):
+                raise ConfigurationError(f"{name} is {given!r}; allowed: a Cookie, a Header, a Session, or None")
         self.journey = journey
         self.key = key
         self.cohort = cohort
