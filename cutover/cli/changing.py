@@ -53,16 +53,24 @@ def apply_(session: Session, edit: Edit, file: str) -> int:
 @click.option("--cohort", metavar="NAME", shell_complete=cohorts, help="Only the dial of this cohort.")
 @click.option("--evict", is_flag=True, help="End the visits on NEW; only with a lowered dial.")
 @click.option("--all-cohorts", is_flag=True, help="Let every cohort follow the flow.")
+@click.option("--shadow", metavar="PERCENT", help="Ask the other side too for so many keys, to compare; reads only.")
 @changing()
 def set_(
-    session: Session, edit: Edit, target: str, percent: str, cohort: str | None, evict: bool, all_cohorts: bool
+    session: Session,
+    edit: Edit,
+    target: str,
+    percent: str,
+    cohort: str | None,
+    evict: bool,
+    all_cohorts: bool,
+    shadow: str | None,
 ) -> int:
     """
     Set the dial of a flow, or of every flow of a journey.
 
     PERCENT is 0 to 100 in steps of 0.001; "inherit" lets a cohort follow the flow again.
     """
-    intent = intents.set_dial(target, percent, cohort=cohort, evict=evict, all_cohorts=all_cohorts)
+    intent = intents.set_dial(target, percent, cohort=cohort, evict=evict, all_cohorts=all_cohorts, shadow=shadow)
     with session.opened(edit) as control:
         if evict and not edit.yes and not edit.dry_run:
             session.ask(f"Visits on NEW in {target} would end now. Go on?")

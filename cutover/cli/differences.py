@@ -54,6 +54,9 @@ def _differences(before: Snapshot, after: Snapshot) -> Iterator[Difference]:
         if was != now:
             yield Difference(item, format_percent(was), format_percent(now))
     for flow in after.definition.flows:
+        was, now = before.shadows.get(flow, 0), after.shadows.get(flow, 0)
+        if was != now:
+            yield Difference(f"shadow of {flow}", format_percent(was), format_percent(now))
         was, now = len(before.overrides.get(flow, {})), len(after.overrides.get(flow, {}))
         if was != now:
             yield Difference(f"overrides of {flow}", str(was), str(now))

@@ -94,6 +94,7 @@ def apply(snapshot: Snapshot | None, definition: Migration, first: Snapshot) -> 
             if flow in definition.flows
         },
         overrides=_only(snapshot.overrides, definition.flows),
+        shadows=_only(snapshot.shadows, definition.flows),
         work={item: snapshot.work.get(item, 0) for item in definition.work},
     )
     same = after.state() == snapshot.state()
@@ -108,6 +109,7 @@ def set_dial(
     cohort: str | None = None,
     evict: bool = False,
     all_cohorts: bool = False,
+    shadow: int | None = None,
 ) -> Proposal:
     """
     Set the dial of a flow, or of every flow of a journey; for one cohort, if named.
@@ -116,6 +118,7 @@ def set_dial(
         parts: 0 to 100,000; None lets a cohort inherit the flow's dial again.
         evict: End the visits on NEW; only with a lowered dial.
         all_cohorts: Let every cohort inherit, also in flows that go together with these, so that none stays behind.
+        shadow: Of so many parts of the keys the other side is asked too, for comparison; None leaves that as it is.
 
     Raises:
         ConfigurationError: If the target or the cohort is unknown, *parts* out of range, or the arguments contradict
@@ -125,8 +128,9 @@ def set_dial(
     """
     flows = flows_of(snapshot.definition, target)
     _check_cohort(snapshot.definition, cohort)
-    if parts is not None:
-        _check_parts(parts)
+    for given in (parts, shadow):
+        if given is not None:
+            _check_parts(given)
     if parts is None and cohort is None:
         raise ConfigurationError("inherit is for a cohort: name one")
     if all_cohorts and cohort is not None:
@@ -140,7 +144,9 @@ def set_dial(
     if evict:
         _check_lowered(snapshot, after, flows, cohort)
         after = _evicted(after, flows)
-    arguments: dict[str, Any] = {"target": target, "parts": parts, "cohort": cohort}
+    if shadow is not None:
+        after = attrs.evolve(after, shadows={**after.shadows, **dict.fromkeys(flows, shadow)})
+    arguments: dict[str, Any] = {"target": target, "parts": parts, "cohort": cohort, "shadow": shadow}
     arguments |= {"evict": evict, "all_cohorts": all_cohorts}
     notes = (*_held_notes(after, flows), *_behind_notes(after, flows, cohort))
     return _allowed("set", arguments, snapshot, after, notes=notes)

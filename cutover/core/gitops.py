@@ -23,14 +23,15 @@ __all__ = ["read_rollout"]
 EPOCH: Final = 1
 LARGEST_VERSION: Final = 2**53 - 1
 PERCENT: Final = "0 to 100 in steps of 0.001"
-SECTIONS: Final = ("version", "dials", "cohort_dials", "progress", "evict")
+SECTIONS: Final = ("version", "dials", "cohort_dials", "progress", "shadows", "evict")
 
 Path = tuple[str, ...]
 
 
 def read_rollout(text: str | bytes, source: str, *, at: datetime) -> Snapshot:
     """
-    Read a definition with `version`, `[dials]` and perhaps `[cohort_dials.COHORT]`, `[progress]` and `[evict]`.
+    Read a definition with `version` and `[dials]`, and perhaps `[cohort_dials.COHORT]`, `[progress]`, `[shadows]` and
+    `[evict]`.
 
     Every flow needs its dial: one that is left out is a mistake, never 0%.
 
@@ -66,6 +67,7 @@ def _snapshot(definition: Migration, sections: Mapping[str, Any], at: datetime) 
         cohort_dials=_cohort_dials(definition, _table(("cohort_dials",), sections.get("cohort_dials", {}))),
         work=dict.fromkeys(definition.work, 0)
         | _percents(("progress",), _table(("progress",), sections.get("progress", {})), definition.work),
+        shadows=_percents(("shadows",), _table(("shadows",), sections.get("shadows", {})), definition.flows),
         evictions=_evictions(definition, _table(("evict",), sections.get("evict", {})), version),
     )
 

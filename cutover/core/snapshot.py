@@ -26,7 +26,9 @@ __all__ = ["LARGEST_DOCUMENT", "NO_HASH", "Eviction", "Head", "Override", "Snaps
 
 NO_HASH: Final = "0" * 64  # what the first change has before it
 HASH: Final = re.compile(r"[0-9a-f]{64}")
-MEMBERS: Final = frozenset({"epoch", "definition", "dials", "cohorts", "overrides", "work", "frozen", "evictions"})
+MEMBERS: Final = frozenset(
+    {"epoch", "definition", "dials", "cohorts", "overrides", "work", "frozen", "evictions", "shadows"}
+)
 SHORT_HASH: Final = 12
 LARGEST_DOCUMENT: Final = 32 * 1024 * 1024  # characters; some 600,000 overrides. Reading more would hold up requests
 
@@ -80,6 +82,10 @@ def _frozen_twice(items: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mappin
     return frozen_mapping({n: i if isinstance(i, MappingProxyType) else frozen_mapping(i) for n, i in kept.items()})
 
 
+def _above_zero(items: Mapping[str, Any]) -> Mapping[str, Any]:
+    return frozen_mapping({name: parts for name, parts in items.items() if parts != 0})
+
+
 @attrs.frozen(kw_only=True)
 class Snapshot:
     """
@@ -93,6 +99,7 @@ class Snapshot:
         overrides: By flow and digest of the key.
         work: Parts of 100,000 by work item.
         frozen: No change may bring a key to NEW.
+        shadows: Parts of 100,000 by flow: of so many keys the other side is asked too, for comparison.
         evictions: By flow, when its visits on NEW were last ended; kept for a removed flow, which may come back.
         unknown: What a later minor wrote into the state, and this version hands on as it is: the definition with fields
             that it does not know, and members of the state.
@@ -106,6 +113,7 @@ class Snapshot:
     overrides: Mapping[str, Mapping[str, Override]] = attrs.field(factory=dict, converter=_frozen_twice)
     work: Dials = attrs.field(factory=dict, converter=frozen_mapping)
     frozen: bool = False
+    shadows: Dials = attrs.field(factory=dict, converter=_above_zero)
     evictions: Mapping[str, Eviction] = attrs.field(factory=dict, converter=frozen_mapping)
     unknown: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping, eq=False)
 
@@ -207,6 +215,8 @@ class Snapshot:
             "work": dict(self.work),
             "frozen": self.frozen,
             "evictions": {flow: list(eviction) for flow, eviction in self.evictions.items()},
+            # A member of a later minor: a state that was written without it must stay the same state.
+            **({"shadows": dict(self.shadows)} if self.shadows else {}),
         }
 
     def _definition_document(self) -> dict[str, Any]:
@@ -272,6 +282,7 @@ class Snapshot:
                 overrides={flow: _overrides(entries) for flow, entries in field(state, "overrides", dict).items()},
                 work=field(state, "work", dict),
                 frozen=field(state, "frozen", bool),
+                shadows=field({"shadows": {}, **state}, "shadows", dict),
                 evictions={flow: Eviction(*pair) for flow, pair in field(state, "evictions", dict).items()},
             )
             _check(snapshot)
@@ -297,6 +308,7 @@ def _check(snapshot: Snapshot) -> None:
     _check_head(snapshot.head)
     _check_parts("dials", snapshot.dials, definition.flows, complete=True)
     _check_parts("work", snapshot.work, definition.work, complete=True)
+    _check_parts("shadows", snapshot.shadows, definition.flows, complete=False)
     _check_known("cohorts", snapshot.cohort_dials, definition.flows)
     for flow, dials in snapshot.cohort_dials.items():
         _check_parts(f"cohorts.{flow}", dials, definition.cohorts, complete=False)

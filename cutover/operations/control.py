@@ -165,6 +165,7 @@ class Control:
         cohort: str | None = None,
         evict: bool = False,
         all_cohorts: bool = False,
+        shadow: object = None,
     ) -> Change:
         """
         Set the dial of a flow, or of every flow of a journey.
@@ -174,8 +175,9 @@ class Control:
             cohort: Only this cohort's dial.
             evict: End the visits on NEW; only with a lowered dial.
             all_cohorts: Let every cohort follow the flow.
+            shadow: Percentage of the keys for which the other side is asked too; None leaves it as it is.
         """
-        intent = intents.set_dial(target, percent, cohort=cohort, evict=evict, all_cohorts=all_cohorts)
+        intent = intents.set_dial(target, percent, cohort=cohort, evict=evict, all_cohorts=all_cohorts, shadow=shadow)
         return self.carry_out(intent, reason=reason, ticket=ticket, expect=expect).change
 
     def rollback(self, target: str | None, *, reason: str, ticket: str = "") -> Change:

@@ -99,16 +99,19 @@ def set_dial(
     cohort: str | None = None,
     evict: bool = False,
     all_cohorts: bool = False,
+    shadow: object = None,
 ) -> Intent:
     """
     Set a dial.
 
     Args:
         percent: A percentage, or "inherit" or None for a cohort that shall follow the flow again.
+        shadow: A percentage; None leaves it as it is.
     """
     parts = None if percent is None or percent == INHERIT else parse_percent(percent)
+    compared = None if shadow is None else parse_percent(shadow, "shadow")
     return lambda basis: changes.set_dial(
-        basis.current, target, parts, cohort=cohort, evict=evict, all_cohorts=all_cohorts
+        basis.current, target, parts, cohort=cohort, evict=evict, all_cohorts=all_cohorts, shadow=compared
     )
 
 

@@ -55,11 +55,12 @@ class Preview:
         cohort: str | None = None,
         evict: bool = False,
         all_cohorts: bool = False,
+        shadow: object = None,
     ) -> Proposal:
         """
         Try `Control.set`.
         """
-        intent = intents.set_dial(target, percent, cohort=cohort, evict=evict, all_cohorts=all_cohorts)
+        intent = intents.set_dial(target, percent, cohort=cohort, evict=evict, all_cohorts=all_cohorts, shadow=shadow)
         return self._propose(intent, expect=expect)
 
     def rollback(self, target: str | None) -> Proposal:
