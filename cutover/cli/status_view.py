@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cutover.cli.listing import STATE_STYLES, plain_table
-from cutover.cli.words import age, count, describe, moment, percent, plain, short
+from cutover.cli.words import age, count, describe, moment, percent, plain, short, span
 from cutover.core.bucketing import PARTS
 from cutover.core.checkin import InstanceState
 from cutover.core.percent import format_percent
@@ -188,6 +188,10 @@ def _waiting(flow: FlowStatus, status: Status, *, wide: bool) -> Text:
 
 def _waiting_text(waiting: Waiting, status: Status, *, wide: bool) -> str:
     text = plain(waiting.text)
+    if waiting.until is not None:
+        left = span(waiting.until - status.at)
+        when = moment(waiting.until, now=status.at, zone=status.zone)
+        return f"{text} until {when} ({left})" if wide else f"{text}, {left} left"
     if waiting.since is None:
         return text
     if wide:

@@ -12,11 +12,14 @@ from cutover.core.bucketing import PARTS
 from cutover.core.ledger import Change
 from cutover.core.percent import format_percent
 
-__all__ = ["age", "count", "describe", "moment", "percent", "plain", "short"]
+__all__ = ["age", "count", "describe", "moment", "percent", "plain", "short", "span"]
 
 THOUSAND: Final = 1000
 ONE_DECIMAL: Final = 99.95  # from here on, one decimal would be written with five characters
 SHORT_HASH: Final = 12
+MINUTE: Final = 60
+HOUR: Final = 3600
+DAY: Final = 86400
 UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
@@ -60,6 +63,21 @@ def age(span: timedelta) -> str:
     seconds = max(int(span.total_seconds()), 0)
     name, size = next(((name, size) for name, size in UNITS if seconds >= size), UNITS[-1])
     return f"{seconds // size}{name}"
+
+
+def span(left: timedelta) -> str:
+    """
+    Write a span with its two largest units, such as "2h 10m" or "45s"; never as shorter than it is.
+    """
+    seconds = max(-(-left // timedelta(seconds=1)), 0)
+    shown = HOUR if seconds >= DAY else MINUTE if seconds >= HOUR else 1  # the smaller of the two units
+    seconds = -(-seconds // shown) * shown
+    words = []
+    for name, size in UNITS:
+        amount, seconds = divmod(seconds, size)
+        if amount:
+            words.append(f"{amount}{name}")
+    return " ".join(words[:2]) or "0s"
 
 
 def moment(instant: datetime, *, now: datetime, zone: tzinfo) -> str:
@@ -112,6 +130,8 @@ def _set(arguments: Mapping[str, Any]) -> str:
     words = ["set", str(arguments.get("target")), _parts(arguments.get("parts"))]
     if cohort := arguments.get("cohort"):
         words.append(f"for {cohort}")
+    if isinstance(shadow := arguments.get("shadow"), int):
+        words.append(f"shadow {_parts(shadow)}")
     words += [text for name, text in (("evict", "evict"), ("all_cohorts", "all cohorts")) if arguments.get(name)]
     return plain(" ".join(words))
 

@@ -8,6 +8,7 @@ because for each instance and minute the check-in with the highest sequence hold
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, Final, NamedTuple, Self
 
 import attrs
@@ -23,12 +24,14 @@ from cutover.errors import Corrupt
 __all__ = [
     "FOLD_AFTER",
     "LEASE",
+    "MOST_RAN",
     "TOO_LATE",
     "CheckIn",
     "Counted",
     "Fleet",
     "InstanceState",
     "Kind",
+    "Ran",
     "Totals",
     "add",
     "minute_of",
@@ -37,6 +40,9 @@ __all__ = [
 FOLD_AFTER: Final = timedelta(minutes=15)  # then minutes are folded into hours
 TOO_LATE: Final = timedelta(days=1)  # so old counts are refused: what would tell a repetition may be forgotten
 LEASE: Final = timedelta(seconds=15)  # an instance that is silent for longer is lost
+MILLISECOND: Final = timedelta(milliseconds=1)
+OLDEST_RAN: Final = timedelta(days=36525)
+MOST_RAN: Final = 50  # so many of the versions that it ran does an instance tell, the last ones
 
 
 class Kind(StrEnum):
@@ -62,6 +68,20 @@ class Counted(NamedTuple):
 
 
 Totals = Mapping[Counted, int]
+
+
+class Ran(NamedTuple):
+    """
+    A version that an instance ran.
+
+    Attributes:
+        age: How long before the report it began to, by a clock that nobody puts back. A store dates a report when it
+            takes it: the age before that date is never too early, whatever the instance's clock says.
+    """
+
+    epoch: int
+    version: int
+    age: timedelta
 
 
 class InstanceState(StrEnum):
@@ -92,6 +112,8 @@ class CheckIn:
         closing: Its last report.
         minutes: Cumulative totals by UTC minute, counted from the epoch; all that is not yet acknowledged.
         since_version: Totals since it began to run this head.
+        ran: The versions that it ran, oldest first, up to 50: where it tells as many, it may have run older ones. None
+            where it does not say, as a library before this field.
     """
 
     instance: str
@@ -108,12 +130,13 @@ class CheckIn:
     closing: bool = False
     minutes: Mapping[int, Totals] = attrs.field(factory=dict, converter=frozen_mapping)
     since_version: Totals = attrs.field(factory=dict, converter=frozen_mapping)
+    ran: tuple[Ran, ...] | None = None
 
     def encode(self) -> str:
         """
         Write the check-in as canonical JSON.
         """
-        document = {
+        document: dict[str, Any] = {
             "schema": SCHEMA,
             "instance": self.instance,
             "sequence": self.sequence,
@@ -130,6 +153,8 @@ class CheckIn:
             "minutes": {str(minute): totals_document(t) for minute, t in self.minutes.items()},
             "since_version": totals_document(self.since_version),
         }
+        if self.ran is not None:
+            document["ran"] = [[ran.epoch, ran.version, ran.age // MILLISECOND] for ran in self.ran]
         return encode(document)
 
     @classmethod
@@ -158,8 +183,9 @@ class CheckIn:
                 closing=field(document, "closing", bool),
                 minutes={_minute(m): read_totals(t) for m, t in field(document, "minutes", dict).items()},
                 since_version=read_totals(field(document, "since_version", dict)),
+                ran=_ran(items(document, "ran", list)) if "ran" in document else None,
             )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise Corrupt(f"the check-in is not valid: {error!r:.300}") from error
 
 
@@ -191,6 +217,22 @@ def _head(document: Mapping[str, Any]) -> Head:
         counter(document["version"], "version", least=1),
         field(document, "hash", str),
     )
+
+
+def _ran(entries: Iterable[list[Any]]) -> tuple[Ran, ...]:
+    ran = tuple(
+        Ran(
+            counter(epoch, "epoch", least=1),
+            counter(version, "version", least=1),
+            counter(age, "an age in milliseconds") * MILLISECOND,
+        )
+        for epoch, version, age in entries
+    )
+    if any(one.age > OLDEST_RAN for one in ran):
+        raise ValueError("ran goes back more than a century")
+    if any(one[:2] >= later[:2] or one.age < later.age for one, later in pairwise(ran)):
+        raise ValueError("ran does not go from the oldest version to the newest")
+    return ran
 
 
 def _minute(text: str) -> int:

@@ -2,20 +2,22 @@
 How a status comes about: the facts of a store at one moment, put together.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import attrs
 
+from cutover.core.backend import Backend
 from cutover.core.break_glass import reached_by
 from cutover.core.bucketing import PARTS
 from cutover.core.checkin import Fleet, InstanceState, Kind
+from cutover.core.drain import Draining, draining
 from cutover.core.fleet import Recent, Sides, by_flow, effective_progress, recent, states
 from cutover.core.percent import format_percent
 from cutover.core.progress import forecast, target_progress, target_ratio
 from cutover.core.snapshot import Snapshot
-from cutover.operations.status import FlowStatus, Instance, Progress, Status, Waiting, WorkStatus
+from cutover.operations.status import DrainStatus, FlowStatus, Instance, Progress, Status, Waiting, WorkStatus
 from cutover.operations.trail import Trail
 
 __all__ = ["Facts", "instances_of", "status_of"]
@@ -69,7 +71,7 @@ def status_of(facts: Facts, *, now: datetime) -> Status:
         progress=_progress(facts, traffic, now),
         window=traffic.window.value,
         window_since=traffic.since,
-        flows=_flows(facts, traffic, instances),
+        flows=_flows(facts, traffic, instances, now),
         work=tuple(
             WorkStatus(name=w.name, title=w.title, weight=f"{w.weight:f}", parts=snapshot.work[w.name])
             for w in definition.work.values()
@@ -120,14 +122,15 @@ def _progress(facts: Facts, traffic: Recent, now: datetime) -> Progress:
     )
 
 
-def _flows(facts: Facts, traffic: Recent, instances: tuple[Instance, ...]) -> tuple[FlowStatus, ...]:
+def _flows(facts: Facts, traffic: Recent, instances: tuple[Instance, ...], now: datetime) -> tuple[FlowStatus, ...]:
     snapshot = facts.snapshot
+    drains = _draining(facts, instances, now)
     ever = facts.fleet.totals()
     window = by_flow(traffic.totals, Kind.REQUESTS)
     requests, errors = by_flow(ever, Kind.REQUESTS), by_flow(ever, Kind.CALLS, detail="error")
     result = []
     for flow in snapshot.definition.flows.values():
-        now, total, failed = (sides.get(flow.name, Sides()) for sides in (window, requests, errors))
+        current, total, failed = (sides.get(flow.name, Sides()) for sides in (window, requests, errors))
         status = FlowStatus(
             name=flow.name,
             weight=f"{flow.weight:f}",
@@ -137,17 +140,36 @@ def _flows(facts: Facts, traffic: Recent, instances: tuple[Instance, ...]) -> tu
             held_by=snapshot.held_by(flow.name),
             cohorts={c: snapshot.effective_parts(flow.name, c) for c in snapshot.cohorts_of(flow.name)},
             overrides=len(snapshot.effective_overrides(flow.name)),
-            share=now.ratio,
-            window_requests=now.old + now.new,
+            share=current.ratio,
+            window_requests=current.old + current.new,
             old_requests=total.old,
             new_requests=total.new,
             old_errors=failed.old,
             new_errors=failed.new,
             changed_at=facts.trail.changed_at(snapshot.definition, flow.name),
-            waiting_for=(),
+            draining=drains.get(flow.name, ()),
         )
         result.append(attrs.evolve(status, waiting_for=tuple(_waiting(status, facts, instances))))
     return tuple(result)
+
+
+def _draining(facts: Facts, instances: tuple[Instance, ...], now: datetime) -> Mapping[str, tuple[DrainStatus, ...]]:
+    if facts.problem:  # an instance that nobody can be asked about may keep any of them open
+        return {}
+    by_name = {instance.name: instance for instance in instances}
+    states = {instance.name: instance.state for instance in instances}
+    found = draining(facts.trail.drains.drains(), facts.fleet.instances, states, now=now)
+    return {flow: tuple(_drain_status(one, by_name) for one in many) for flow, many in found.items()}
+
+
+def _drain_status(one: Draining, instances: Mapping[str, Instance]) -> DrainStatus:
+    return DrainStatus(
+        side=one.side,
+        version=one.version,
+        since=one.since,
+        until=one.until,
+        waiting_for=tuple(instances[name] for name in one.waiting_for),
+    )
 
 
 def _waiting(flow: FlowStatus, facts: Facts, instances: tuple[Instance, ...]) -> Iterator[Waiting]:
@@ -162,6 +184,23 @@ def _waiting(flow: FlowStatus, facts: Facts, instances: tuple[Instance, ...]) ->
         count = sum(instance.state is state for instance in instances)
         if count:
             yield Waiting(f"{count} of {len(instances)} instances {word}", snapshot.at)
+    for drain in flow.draining:
+        if drain.waiting_for:
+            yield _open_drain(drain)
+    yield from _held_back(flow, facts)
+    if not flow.window_requests:
+        yield Waiting("no traffic yet" if not flow.old_requests + flow.new_requests else "no traffic now")
+    lost = [i.seen for i in instances if i.state is InstanceState.LOST]
+    if lost:
+        yield Waiting(f"{len(lost)} of {len(instances)} instances lost", min(lost))
+    yield from _drains_to(Backend.NEW, flow)
+    if 0 < flow.effective < PARTS and flow.held_by is None and not snapshot.frozen:
+        yield Waiting("the next step", flow.changed_at)
+    yield from _drains_to(Backend.OLD, flow)
+
+
+def _held_back(flow: FlowStatus, facts: Facts) -> Iterator[Waiting]:
+    snapshot = facts.snapshot
     if flow.held_by is not None:
         held = f"held to {format_percent(flow.effective)} by {flow.held_by}"
         yield Waiting(f"{held}, set to {format_percent(flow.dial)}", flow.changed_at)
@@ -171,13 +210,21 @@ def _waiting(flow: FlowStatus, facts: Facts, instances: tuple[Instance, ...]) ->
     if snapshot.frozen and (flow.effective < PARTS or behind):
         frozen = facts.trail.frozen
         yield Waiting(f"frozen by {frozen.actor}" if frozen else "frozen", frozen.at if frozen else None)
-    if not flow.window_requests:
-        yield Waiting("no traffic yet" if not flow.old_requests + flow.new_requests else "no traffic now")
-    lost = [i.seen for i in instances if i.state is InstanceState.LOST]
-    if lost:
-        yield Waiting(f"{len(lost)} of {len(instances)} instances lost", min(lost))
-    if 0 < flow.effective < PARTS and flow.held_by is None and not snapshot.frozen:
-        yield Waiting("the next step", flow.changed_at)
+
+
+def _open_drain(drain: DrainStatus) -> Waiting:
+    first, *more = sorted(drain.waiting_for, key=lambda instance: instance.seen)
+    is_lost = first.state is InstanceState.LOST
+    word = "does not say what it ran" if first.state is InstanceState.CURRENT else first.state.value
+    who = f"{len(more) + 1} instances, such as" if more else "instance"
+    since = first.seen if is_lost else drain.since
+    return Waiting(f"visits on {drain.side.name} drain: {who} {first.host}/{first.pid} {word}", since)
+
+
+def _drains_to(side: Backend, flow: FlowStatus) -> Iterator[Waiting]:
+    for drain in flow.draining:
+        if drain.side is side and drain.until is not None:
+            yield Waiting(f"visits on {side.name} drain", drain.since, drain.until)
 
 
 def _zone(snapshot: Snapshot) -> ZoneInfo:

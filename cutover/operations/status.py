@@ -10,13 +10,14 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
+from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS
 from cutover.core.checkin import InstanceState
 from cutover.core.instants import format_instant
 from cutover.core.ledger import Change
 from cutover.core.schema import SCHEMA
 
-__all__ = ["FlowStatus", "Instance", "Progress", "Status", "Waiting", "WorkStatus"]
+__all__ = ["DrainStatus", "FlowStatus", "Instance", "Progress", "Status", "Waiting", "WorkStatus"]
 
 DECIMALS = 5  # of a ratio: one part
 
@@ -29,10 +30,52 @@ class Waiting:
     Attributes:
         text: Such as "2 of 6 instances behind".
         since: Since when; None where that is not known.
+        until: Until when at the latest; None where that is not known.
     """
 
     text: str
     since: datetime | None = None
+    until: datetime | None = None
+
+    def document(self) -> dict[str, Any]:
+        """
+        Give it as it stands in `status --json`.
+        """
+        return {"text": self.text, "since": _instant(self.since), "until": _instant(self.until)}
+
+
+@attrs.frozen(kw_only=True)
+class DrainStatus:
+    """
+    Visits of one flow that go on, on a side which the dials would no longer give them.
+
+    Attributes:
+        version: The change whose visits last longest.
+        since: When it was made.
+        until: When they must be over; None while that is open.
+        waiting_for: The instances that keep it open.
+    """
+
+    side: Backend
+    version: int
+    since: datetime
+    until: datetime | None
+    waiting_for: tuple["Instance", ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """
+        Give it as it stands in `status --json`.
+        """
+        return {
+            "side": self.side.value,
+            "version": self.version,
+            "since": _instant(self.since),
+            "until": _instant(self.until),
+            "waiting_for": [
+                {"instance": i.name, "host": i.host, "pid": i.pid, "state": i.state.value, "seen": _instant(i.seen)}
+                for i in self.waiting_for
+            ],
+        }
 
 
 @attrs.frozen(kw_only=True)
@@ -52,6 +95,7 @@ class FlowStatus:
         old_requests: All requests to OLD that were ever counted; likewise the others.
         old_errors: Calls to OLD that ended with an error.
         changed_at: When the dial that holds last may have changed.
+        draining: The visits that go on, NEW first; empty where nothing is known of instances.
         waiting_for: What stands in the way, the most pressing first; empty at 100%.
     """
 
@@ -70,7 +114,8 @@ class FlowStatus:
     old_errors: int
     new_errors: int
     changed_at: datetime | None
-    waiting_for: tuple[Waiting, ...]
+    draining: tuple[DrainStatus, ...] = ()
+    waiting_for: tuple[Waiting, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """
@@ -89,7 +134,8 @@ class FlowStatus:
             "requests": {"old": self.old_requests, "new": self.new_requests},
             "errors": {"old": self.old_errors, "new": self.new_errors},
             "changed_at": _instant(self.changed_at),
-            "waiting_for": [{"text": one.text, "since": _instant(one.since)} for one in self.waiting_for],
+            "draining": [one.document() for one in self.draining],
+            "waiting_for": [one.document() for one in self.waiting_for],
         }
 
 

@@ -1,5 +1,5 @@
 """
-What the ledger says about the present: who froze the migration, and when each dial last changed.
+What the ledger says about the present: who froze the migration, when each dial last changed, and what may drain.
 
 Read once and then only what is new: a ledger of years has many thousands of changes.
 """
@@ -10,6 +10,7 @@ from typing import Final
 
 import attrs
 
+from cutover.core.drain_book import DrainBook
 from cutover.core.ledger import Change
 from cutover.core.migration import Migration
 from cutover.stores.base import Store
@@ -28,12 +29,14 @@ class Trail:
         began: When the migration was first applied.
         frozen: The change that froze the migration; None while it is not frozen.
         moved: By flow, when its own dial or those of its cohorts last changed.
+        drains: The changes after which visits may go on.
         last: The last changes, oldest first; at most 20.
     """
 
     began: datetime | None = None
     frozen: Change | None = None
     moved: Mapping[str, datetime] = attrs.field(factory=dict)
+    drains: DrainBook = attrs.field(factory=DrainBook, eq=False)
     last: tuple[Change, ...] = ()
 
     @property
@@ -54,6 +57,8 @@ class Trail:
         """
         Learn what later changes say.
         """
+        if not changes:
+            return self
         began, frozen, moved = self.began, self.frozen, dict(self.moved)
         for change in changes:
             began = began or change.at
@@ -61,7 +66,13 @@ class Trail:
                 frozen = change if change.effects["frozen"] else None
             for flow in {**change.effects.get("dials", {}), **change.effects.get("cohorts", {})}:
                 moved[flow] = change.at
-        return Trail(began=began, frozen=frozen, moved=moved, last=(*self.last, *changes)[-KEPT:])
+        return Trail(
+            began=began,
+            frozen=frozen,
+            moved=moved,
+            drains=self.drains.extended(changes),
+            last=(*self.last, *changes)[-KEPT:],
+        )
 
 
 def followed(trail: Trail, store: Store, migration: str) -> Trail:

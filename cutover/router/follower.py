@@ -167,6 +167,7 @@ class Follower:
         before = self._head()
         self._reporter.version_changed()
         self._holding.take_snapshot(snapshot, secret)
+        self._reporter.began(snapshot.head)
         self.migration = snapshot.migration
         self._telemetry.show_snapshot(snapshot)
         log.info(

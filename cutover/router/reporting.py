@@ -7,10 +7,11 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
+from time import monotonic
 
 from cutover.clock import utc_now
-from cutover.core.checkin import TOO_LATE, CheckIn, Counted, minute_of
+from cutover.core.checkin import MOST_RAN, TOO_LATE, CheckIn, Counted, Ran, minute_of
 from cutover.core.schema import READS
 from cutover.core.snapshot import Head
 from cutover.router.counting import Counting
@@ -28,12 +29,17 @@ class Reporter:
     Args:
         cells: Gives all cells of the router as they are now.
         now: The wall clock; aware, UTC.
+        elapsed: Seconds by a clock that nobody puts back.
     """
 
-    def __init__(self, cells: Cells, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self, cells: Cells, now: Callable[[], datetime] = utc_now, elapsed: Callable[[], float] = monotonic
+    ) -> None:
         self._cells = cells
         self._now = now
+        self._elapsed = elapsed
         self._lock = threading.Lock()
+        self._ran: list[tuple[int, int, float]] = []  # epoch, version, and when it was begun with
         self._begin()
 
     def _begin(self) -> None:
@@ -44,6 +50,7 @@ class Reporter:
         self._latest = 0
         self._minutes: dict[int, dict[Counted, int]] = {}
         self._since_version: dict[Counted, int] = {}
+        self._ran = [(epoch, version, self._elapsed()) for epoch, version, _ in self._ran[-1:]]
 
     def after_fork(self) -> None:
         """
@@ -67,6 +74,13 @@ class Reporter:
             self._harvest()
             self._since_version = {}
 
+    def began(self, head: Head) -> None:
+        """
+        Note that requests are routed by this version from now on.
+        """
+        with self._lock:
+            self._note(head)
+
     def check_in(
         self, head: Head | None, *, regressed: bool, break_glass: Iterable[str] = (), closing: bool = False
     ) -> CheckIn:
@@ -75,6 +89,7 @@ class Reporter:
         """
         with self._lock:
             self._harvest()
+            self._note(head)
             self._sequence += 1
             self._closing = self._closing or closing
             return CheckIn(
@@ -92,6 +107,7 @@ class Reporter:
                 closing=self._closing,
                 minutes={minute: dict(totals) for minute, totals in self._minutes.items()},
                 since_version=dict(self._since_version),
+                ran=self._ran_until_now(),
             )
 
     def acknowledge(self, report: CheckIn) -> None:
@@ -100,6 +116,17 @@ class Reporter:
         """
         with self._lock:
             self._forget_before(minute_of(report.at))
+
+    def _note(self, head: Head | None) -> None:
+        if head is None or (self._ran and self._ran[-1][:2] == head.order):
+            return
+        # It is no later version only where an application gives snapshots in: then the later one is not run any more.
+        older = [ran for ran in self._ran if ran[:2] < head.order]
+        self._ran = [*older, (*head.order, self._elapsed())][-MOST_RAN:]
+
+    def _ran_until_now(self) -> tuple[Ran, ...]:
+        now = self._elapsed()
+        return tuple(Ran(epoch, version, timedelta(seconds=now - since)) for epoch, version, since in self._ran)
 
     def _harvest(self) -> None:
         # Never an earlier one, where the clock is put back: what is acknowledged is forgotten here, and to count on in

@@ -50,6 +50,7 @@ REPORT: Final = {
     "minutes": {"type": "object", "additionalProperties": TOTALS},
     "since_version": TOTALS,
 }
+RAN: Final = {"ran": _many({"type": "array", "prefixItems": [FROM_ONE, FROM_ONE, COUNT], "minItems": 3, "maxItems": 3})}
 
 SCHEMAS: Final[Mapping[str, Any]] = MappingProxyType(
     {
@@ -105,11 +106,11 @@ SCHEMAS: Final[Mapping[str, Any]] = MappingProxyType(
         "Written": _object({"head": HEAD, "durability": TEXT}),
         "Fleet": _object(
             {
-                "instances": _many(_object(REPORT)),
+                "instances": _many(_object(REPORT, optional=RAN)),
                 "minutes": {"type": "object", "additionalProperties": TOTALS},
                 "hours": {"type": "object", "additionalProperties": TOTALS},
             }
         ),
-        "CheckIn": _object({"report": _object(REPORT)}, optional={"now": INSTANT}),
+        "CheckIn": _object({"report": _object(REPORT, optional=RAN)}, optional={"now": INSTANT}),
     }
 )

@@ -3,7 +3,7 @@ The picture of a status.
 """
 
 import io
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from uuid import uuid4
 
@@ -16,6 +16,7 @@ from rich.console import Console
 from cutover.cli.status_view import COARSE, bar, status_view
 from cutover.core.migration import Migration
 from cutover.operations.control import Control
+from cutover.operations.status import Waiting
 from cutover.stores.registry import open_store
 
 TOML = """
@@ -80,6 +81,18 @@ def test_it_fits(status, width):
 
     assert max(len(line) for line in lines) <= width
     assert sum(line.startswith(("browse", "pay")) for line in lines) == 2
+
+
+def test_a_drain_tells_until_when(status):
+    """
+    What goes on until a known moment is drawn with it, and with what is left; where there is room for both.
+    """
+    over = status.at + timedelta(hours=2, minutes=10)
+    waiting = (Waiting("visits on NEW drain", status.changed_at, over),)
+    draining = attrs.evolve(status, flows=tuple(attrs.evolve(flow, waiting_for=waiting) for flow in status.flows))
+
+    assert "visits on NEW drain until 02:10:00 (2h 10m)" in drawn(draining, 130)
+    assert "visits on NEW drain, 2h 10m left" in drawn(draining, 100)
 
 
 def test_a_terminal_without_unicode_gets_ascii(status):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutover.cli.words import age, asked, count, moment, percent, plain
+from cutover.cli.words import age, asked, count, moment, percent, plain, span
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,28 @@ def test_ages_have_one_unit(span, shown):
     An age is written with its largest unit, and a clock that runs ahead makes none.
     """
     assert age(span) == shown
+
+
+@pytest.mark.parametrize(
+    ("left", "shown"),
+    [
+        (timedelta(hours=2, minutes=10), "2h 10m"),
+        (timedelta(hours=2, minutes=9, microseconds=1), "2h 10m"),
+        (timedelta(hours=1, minutes=59, seconds=59), "2h"),
+        (timedelta(minutes=3, seconds=4), "3m 4s"),
+        (timedelta(seconds=45), "45s"),
+        (timedelta(microseconds=1), "1s"),
+        (timedelta(days=1, hours=4, minutes=5), "1d 5h"),
+        (timedelta(hours=23, minutes=59, seconds=1), "1d"),
+        (timedelta(0), "0s"),
+        (timedelta(seconds=-5), "0s"),
+    ],
+)
+def test_spans_have_two_units(left, shown):
+    """
+    What is left of a time is written with its two largest units.
+    """
+    assert span(left) == shown
 
 
 def test_a_moment_of_today_needs_no_date():

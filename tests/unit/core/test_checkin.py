@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import FLOWS, NOON, altered, instants, json_values, short, texts
 
-from cutover.core.checkin import CheckIn, Counted, Fleet, Kind, add, minute_of, read_totals, totals_document
+from cutover.core.checkin import CheckIn, Counted, Fleet, Kind, Ran, add, minute_of, read_totals, totals_document
 from cutover.core.snapshot import Head
 from cutover.errors import Corrupt
 
@@ -25,6 +25,19 @@ counted = st.builds(
 )
 totals = st.dictionaries(counted, st.integers(0, 2**40), max_size=6)
 heads = st.builds(Head, st.integers(1, 9), st.integers(1, 99), st.text("0123456789abcdef", min_size=64, max_size=64))
+milliseconds = st.integers(0, 10**9).map(lambda number: timedelta(milliseconds=number))
+
+
+@st.composite
+def runs(draw):
+    """
+    Versions that an instance ran, oldest first.
+    """
+    orders = sorted(draw(st.sets(st.tuples(st.integers(1, 9), st.integers(1, 99)), max_size=5)))
+    ages = sorted(draw(st.lists(milliseconds, min_size=len(orders), max_size=len(orders))), reverse=True)
+    return tuple(Ran(*order, age) for order, age in zip(orders, ages, strict=True))
+
+
 check_ins = st.builds(
     CheckIn,
     instance=st.uuids().map(lambda number: number.hex),
@@ -41,6 +54,7 @@ check_ins = st.builds(
     closing=st.booleans(),
     minutes=st.dictionaries(st.integers(0, 2**31), totals, max_size=3),
     since_version=totals,
+    ran=st.none() | runs(),
 )
 PAY = Counted(Kind.REQUESTS, "pay", "new", "percent")
 REPORT = CheckIn(
@@ -67,6 +81,44 @@ def test_round_trip(report):
 
     assert report == CheckIn.decode(text) == CheckIn.decode(text.encode())
     assert text == CheckIn.decode(text).encode()
+
+
+def test_an_age_is_never_told_as_longer():
+    """
+    Of an age what is less than a millisecond is left off: the version was then begun with no earlier than is told.
+    """
+    report = attrs.evolve(REPORT, ran=(Ran(1, 41, timedelta(microseconds=1999)),))
+
+    assert CheckIn.decode(report.encode()).ran == (Ran(1, 41, timedelta(milliseconds=1)),)
+
+
+@pytest.mark.parametrize(
+    "ran",
+    [
+        None,
+        {},
+        [[1, 1]],
+        [[1, 1, 0, 0]],
+        [[0, 1, 0]],
+        [[1, 0, 0]],
+        [[1, 1, -1]],
+        [[1, 1, True]],
+        [[1, 1, 2**53 - 1]],
+        [[1, 2, 9], [1, 1, 5]],
+        [[1, 2, 9], [1, 2, 5]],
+        [[2, 1, 9], [1, 2, 5]],
+        [[1, 1, 5], [1, 2, 9]],
+    ],
+    ids=short,
+)
+def test_versions_that_cannot_have_been_run(ran):
+    """
+    Versions that are none, or do not go from the oldest to the newest, are refused: whoever reads them relies on that.
+    """
+    document = {**json.loads(REPORT.encode()), "ran": ran}
+
+    with pytest.raises(Corrupt):
+        CheckIn.decode(json.dumps(document))
 
 
 @given(totals)

@@ -3,12 +3,16 @@ The status: targets, measured shares, and what each flow waits for.
 """
 
 import json
+from datetime import timedelta
 
 import attrs
 import pytest
 
-from cutover.core.checkin import CheckIn, Counted, InstanceState, Kind, minute_of
+from cutover.core.backend import Backend
+from cutover.core.checkin import LEASE, CheckIn, Counted, InstanceState, Kind, Ran, minute_of
 from cutover.core.snapshot import Head
+from cutover.core.visit import SKEW
+from cutover.errors import Unavailable
 from cutover.operations.control import Control
 from cutover.operations.status import Status
 
@@ -22,18 +26,20 @@ def check_in(store, control, clock):
     def make(name="a", *, head=None, counts=(), errors=(), **fields):
         totals = {Counted(Kind.REQUESTS, flow, side, "percent"): n for flow, side, n in counts}
         totals |= {Counted(Kind.CALLS, flow, side, "error"): n for flow, side, n in errors}
+        head = control.snapshot().head if head is None else head
+        ran = (Ran(*head.order, timedelta(0)),)
         report = CheckIn(
             instance=name * 32,
-            sequence=1,
+            sequence=control.snapshot().version,
             at=clock.now,
             host=f"host-{name}",
             pid=7,
             started=clock.now,
             library="1",
-            head=control.snapshot().head if head is None else head,
+            head=head,
             minutes={minute_of(clock.now): totals},
             since_version=totals,
-            **fields,
+            **{"ran": ran, **fields},
         )
         store.check_in("shop", report, now=clock.now)
 
@@ -130,11 +136,87 @@ def test_what_a_flow_waits_for(control, check_in, clock):
         "break-glass on 1 of 3 instances",
         "1 of 3 instances regressed",
         "1 of 3 instances behind",
+        "visits on NEW drain: 2 instances, such as host-b/7 behind",
+        "visits on OLD drain: 2 instances, such as host-b/7 behind",
         "held to 10% by pay, set to 50%",
     ]
     assert waits(control, "pay")[0] == "break-glass on 1 of 3 instances"
     assert waits(control, "browse")[-1] == "no traffic yet"
     assert flow(control.status(), "cart").waiting_for[1].since == control.snapshot().at
+
+
+def drains(control: Control, name: str):
+    """
+    List what drains in a flow, as the side, the version, the end and who keeps it open.
+    """
+    many = flow(control.status(), name).draining
+    return [(one.side, one.version, one.until, [i.host for i in one.waiting_for]) for one in many]
+
+
+def test_what_drains(control, check_in, clock):
+    """
+    After a dial was lowered visits on NEW go on until ttl and skew after the last instance began to run the change.
+    """
+    control.set("purchase", 50, reason="up")
+    clock.forward(hours=5)
+    check_in("a")
+    control.set("purchase", 10, reason="down")
+    end = clock.now + LEASE + timedelta(hours=4) + SKEW
+    assert drains(control, "pay")[0] == (Backend.NEW, 3, None, ["host-a"])
+
+    clock.forward(seconds=30)
+    before = Ran(1, 2, timedelta(minutes=5))
+    check_in("a", ran=(before, Ran(1, 3, timedelta(seconds=3))))
+
+    assert drains(control, "pay") == [(Backend.NEW, 3, end + timedelta(seconds=12), [])]
+    assert drains(control, "cart") == drains(control, "pay")
+    assert drains(control, "browse") == []
+    waiting = flow(control.status(), "cart").waiting_for
+    assert [(one.text, one.until) for one in waiting if one.until] == [
+        ("visits on NEW drain", end + timedelta(seconds=12))
+    ]
+    clock.forward(hours=5)
+    assert drains(control, "pay") == []
+
+
+def test_a_lost_instance_keeps_a_drain_open_until_it_is_declared_dead(control, check_in, clock):
+    """
+    What an instance entered that never ran the change has no known end; once it is declared dead it has one.
+    """
+    check_in("a")
+    seen = clock.now
+    control.set("purchase", 50, reason="up")
+    clock.forward(days=1)
+
+    assert drains(control, "pay") == [(Backend.OLD, 2, None, ["host-a"])]
+    (one,) = [w for w in flow(control.status(), "pay").waiting_for if "visits" in w.text]
+    assert (one.text, one.since) == ("visits on OLD drain: instance host-a/7 lost", seen)
+    (told,) = control.status().document()["flows"][1]["draining"]
+    assert (told["until"], [who["host"] for who in told["waiting_for"]]) == (None, ["host-a"])
+
+    control.declare_dead("host-a/7", reason="the node burnt")
+    assert drains(control, "pay") == [(Backend.OLD, 2, clock.now + timedelta(hours=4) + SKEW, [])]
+
+
+def test_an_instance_that_does_not_say_what_it_ran(control, check_in):
+    """
+    One of a library that does not tell what it ran keeps a drain open.
+    """
+    control.set("purchase", 50, reason="up")
+    check_in("a", ran=None)
+
+    texts = [text for text in waits(control, "pay") if "visits" in text]
+    assert texts == ["visits on OLD drain: instance host-a/7 does not say what it ran"]
+
+
+def test_the_last_visits_on_old(control, check_in, clock):
+    """
+    At 100% there is nothing to wait for but the last visits on OLD.
+    """
+    control.set("purchase", 100, reason="up")
+    check_in(counts=[("pay", "new", 1)])
+
+    assert waits(control, "pay") == ["visits on OLD drain"]
 
 
 def test_a_lost_instance_is_named(control, check_in, clock):
@@ -188,6 +270,24 @@ def test_when_a_dial_last_changed(control, clock):
 
     assert flow(status, "pay").changed_at == flow(status, "cart").changed_at == changed
     assert flow(status, "browse").changed_at < changed
+
+
+def test_nothing_drains_that_nobody_can_be_asked_about(control, monkeypatch):
+    """
+    While the fleet cannot be read no end is told, as an instance may keep it open.
+    """
+    control.set("purchase", 50, reason="up")
+    assert drains(control, "pay")
+    monkeypatch.setattr(control, "fleet", broken)
+
+    assert (control.status().problem, drains(control, "pay")) == ("gone", [])
+
+
+def broken():
+    """
+    Fail like a store that is away.
+    """
+    raise Unavailable("gone")
 
 
 def test_the_trail_follows_a_replaced_history(control, store, clock, definition):

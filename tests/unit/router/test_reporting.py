@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cutover.core.checkin import TOO_LATE, add, minute_of
+from cutover.core.checkin import MOST_RAN, TOO_LATE, Ran, add, minute_of
+from cutover.core.snapshot import Head
 from cutover.router.counting import FlowCells
 from cutover.router.reporting import Reporter
 from cutover.testing.store_helpers import MIGRATION, write
@@ -156,6 +157,113 @@ def test_counts_since_the_version(reporter, cells):
     report = made(reporter)
 
     assert (sum(report.since_version.values()), by_minute(report)) == (3, {0: 5})
+
+
+class Elapsed:
+    """
+    A monotonic clock that a test puts forward.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        """
+        Tell the seconds.
+        """
+        return self.seconds
+
+
+@pytest.fixture
+def elapsed():
+    """
+    The monotonic clock of the reporter that tells what it ran.
+    """
+    return Elapsed()
+
+
+@pytest.fixture
+def running(cells, clock, elapsed):
+    """
+    A reporter by a monotonic clock.
+    """
+    return Reporter(lambda: cells, clock, elapsed)
+
+
+def version(number: int, epoch: int = 1) -> Head:
+    """
+    Give the head of a version.
+    """
+    return Head(epoch, number, f"{number:064x}")
+
+
+def ran(reporter: Reporter, head: Head | None = None) -> list[tuple[int, int, float]]:
+    """
+    List the versions that a check-in tells, each with the seconds since it was begun with.
+    """
+    told = reporter.check_in(head, regressed=False).ran
+    return [(one.epoch, one.version, one.age.total_seconds()) for one in told]
+
+
+def test_versions_that_it_ran(running, elapsed, clock):
+    """
+    A check-in tells the versions that were run and how long ago each was begun with, whatever the wall clock does.
+    """
+    assert ran(running) == []
+    running.began(version(4))
+    elapsed.seconds += 10
+    clock.now -= timedelta(days=1)
+    running.began(version(7))
+    running.began(version(7))
+    elapsed.seconds += 5
+
+    assert ran(running) == [(1, 4, 15.0), (1, 7, 5.0)]
+    assert ran(running, version(2, epoch=2)) == [(1, 4, 15.0), (1, 7, 5.0), (2, 2, 0.0)]
+
+
+def test_only_the_last_versions_are_told(running):
+    """
+    The list is bounded: the oldest versions go.
+    """
+    for number in range(1, MOST_RAN + 3):
+        running.began(version(number))
+
+    told = ran(running)
+    assert (len(told), told[0][1], told[-1][1]) == (MOST_RAN, 3, MOST_RAN + 2)
+
+
+def test_a_version_that_is_left_for_an_older_one_is_not_run(running):
+    """
+    Versions always go up in what is told: one that was given up for an older one is not run any more.
+    """
+    for number in (3, 9, 5):
+        running.began(version(number))
+
+    assert [one for _, one, _ in ran(running)] == [3, 5]
+
+
+def test_a_child_process_ran_only_what_it_began_with(running, elapsed):
+    """
+    After a fork an instance of its own has run the last version, from then on.
+    """
+    running.began(version(4))
+    running.began(version(5))
+    elapsed.seconds += 10
+    running.after_fork()
+    elapsed.seconds += 1
+
+    assert ran(running) == [(1, 5, 1.0)]
+
+
+def test_a_tuple_of_what_was_run(running):
+    """
+    What is told is a value of its own, which later versions do not change.
+    """
+    running.began(version(4))
+    report = running.check_in(None, regressed=False)
+    running.began(version(5))
+
+    assert report.ran == (Ran(1, 4, timedelta(0)),)
 
 
 def test_sequence_and_identity(reporter, cells):

@@ -1,0 +1,394 @@
+"""
+What the ledger says of drains: after which changes visits may go on, on a side that the dials no longer give them.
+
+Read change by change, and kept small: of a ledger of years only those changes stay whose visits no later change
+accounts for.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple, TypeVar
+
+import attrs
+
+from cutover.core.backend import Backend
+from cutover.core.bucketing import PARTS
+from cutover.core.checkin import LEASE
+from cutover.core.instants import parse_instant
+from cutover.core.ledger import Change
+from cutover.core.visit import Order
+
+__all__ = ["Drain", "DrainBook", "Stretch"]
+
+NEW, OLD = Backend.NEW, Backend.OLD
+MATTERS: Final = frozenset({"definition", "dials", "cohorts", "overrides", "evictions", "epoch"})
+
+Level = Mapping[str | None, int]  # effective parts by cohort; under None for whoever has no dial of a cohort's own
+Place = tuple[str, str]  # a journey and a flow, which it may have left since
+Override = tuple[int, Backend]  # the position of a key, and where it was put
+V = TypeVar("V")
+
+
+class Stretch(NamedTuple):
+    """
+    Versions in which a journey had one ttl.
+
+    Attributes:
+        ended: The change that they ended with.
+        settled: Until when an instance that has closed since, or was declared dead, may have run one of them.
+        ttl: How long a visit could live that was entered in them.
+    """
+
+    ended: Order
+    settled: datetime
+    ttl: timedelta
+
+
+@attrs.frozen(kw_only=True)
+class Drain:
+    """
+    A change after which visits of a flow may go on, on a side which the dials no longer give them.
+
+    Attributes:
+        at: When it was made.
+        level: Where the dial was before: once it is there again, nothing drains. An override's drain knows none.
+        stretches: In which the visits may have been entered; the last ends with the change.
+    """
+
+    side: Backend
+    version: int
+    at: datetime
+    level: int
+    stretches: tuple[Stretch, ...]
+
+
+@attrs.frozen(kw_only=True)
+class _Journey:
+    flows: tuple[str, ...]
+    together: bool
+    ttl: timedelta
+
+
+@attrs.frozen(kw_only=True)
+class _Part:
+    """
+    A flow of a journey, from when visits may first hold its side.
+
+    Attributes:
+        level: What holds for it. A cohort that once had a dial of its own is followed for ever.
+        drains: By cohort, those of lowered and of raised dials.
+        by_name: The last one towards each side that an override made.
+        left: The stretches in which visits could be given its side, if it has left the journey.
+    """
+
+    level: Level
+    drains: Mapping[str | None, tuple[Drain, ...]] = attrs.field(factory=lambda: {None: ()})
+    by_name: tuple[Drain, ...] = ()
+    left: tuple[Stretch, ...] | None = None
+
+    def all(self) -> Iterator[Drain]:
+        for drains in (*self.drains.values(), self.by_name):
+            yield from drains
+
+    def mapped(self, change: Callable[[Drain], Drain | None]) -> "_Part":
+        """
+        Change each drain; None takes it away.
+        """
+
+        def changed(drains: Iterable[Drain]) -> tuple[Drain, ...]:
+            return tuple(new for drain in drains if (new := change(drain)) is not None)
+
+        by_cohort = {cohort: changed(drains) for cohort, drains in self.drains.items()}
+        return attrs.evolve(self, drains=by_cohort, by_name=changed(self.by_name))
+
+    def named(self, drain: Drain) -> "_Part":
+        """
+        Add what an override made; it accounts for all that was made so before.
+        """
+        others = (other for other in self.by_name if other.side is not drain.side)
+        return attrs.evolve(self, by_name=(*others, drain))
+
+
+@attrs.frozen(kw_only=True)
+class _Before:
+    """
+    What a change may alter, as it was.
+    """
+
+    epoch: int
+    journeys: Mapping[str, _Journey]
+    parts: Mapping[Place, _Part]
+    digests: frozenset[str]
+    named: Mapping[tuple[str, str], Override]  # by flow and digest
+
+
+class DrainBook:
+    """
+    What is learnt of drains from the changes of a ledger, oldest first.
+    """
+
+    def __init__(self) -> None:
+        self._epoch = 0
+        self._dials: dict[str, int] = {}
+        self._cohorts: dict[str, dict[str, int]] = {}
+        self._overrides: dict[str, dict[str, Override]] = {}
+        self._journeys: dict[str, _Journey] = {}
+        self._of: dict[str, _Journey] = {}  # by flow
+        self._ended: dict[str, tuple[Stretch, ...]] = {}  # by journey, those before its last ttl
+        self._parts: dict[Place, _Part] = {}
+
+    def extended(self, changes: Iterable[Change]) -> "DrainBook":
+        """
+        Learn what later changes say; this book stays as it is.
+        """
+        book = DrainBook()
+        book._epoch = self._epoch
+        book._dials, book._parts, book._ended = dict(self._dials), dict(self._parts), dict(self._ended)
+        book._cohorts = {flow: dict(own) for flow, own in self._cohorts.items()}
+        book._overrides = {flow: dict(own) for flow, own in self._overrides.items()}
+        book._journeys, book._of = self._journeys, self._of  # never changed, only replaced
+        for change in changes:
+            book._take(change)
+        return book
+
+    def drains(self) -> dict[str, tuple[Drain, ...]]:
+        """
+        Give by flow the changes after which visits may go on; whether they do is for `cutover.core.drain` to say.
+        """
+        found: dict[str, tuple[Drain, ...]] = {}
+        for (_, flow), part in self._parts.items():
+            if flow in self._dials and (drains := tuple(part.all())):
+                found[flow] = (*found.get(flow, ()), *drains)
+        return found
+
+    def _take(self, change: Change) -> None:
+        if change.verb == "dead":
+            self._wait_for_dead(parse_instant(change.arguments["seen"]), change.at)
+        effects = change.effects
+        if MATTERS.isdisjoint(effects):
+            return
+        before = self._remembered(effects)
+        self._merge(effects)
+        ended = self._end_stretches(before, change)
+        for place in self._touched(effects, before):
+            self._turn(place, before, ended, change)
+        self._evict(effects.get("evictions", {}))
+
+    # -- the state --
+
+    def _merge(self, effects: Mapping[str, Any]) -> None:
+        self._epoch = effects.get("epoch", self._epoch)
+        _merge(self._dials, effects.get("dials", {}), int)
+        _merge_twice(self._cohorts, effects.get("cohorts", {}), int)
+        _merge_twice(self._overrides, effects.get("overrides", {}), _override)
+        journeys = effects.get("definition", {}).get("journeys")
+        if journeys is not None:
+            self._journeys = {journey["name"]: _journey(journey) for journey in journeys}
+            self._of = {flow: journey for journey in self._journeys.values() for flow in journey.flows}
+
+    def _with(self, flow: str) -> tuple[str, ...]:
+        journey = self._of.get(flow)
+        return journey.flows if journey is not None and journey.together else (flow,)
+
+    def _level(self, flow: str) -> dict[str | None, int]:
+        together = self._with(flow)
+        cohorts = {cohort for member in together for cohort in self._cohorts.get(member, ())}
+        level: dict[str | None, int] = {None: min(self._dials.get(member, 0) for member in together)}
+        for cohort in cohorts:
+            own = (self._cohorts.get(member, {}).get(cohort, self._dials.get(member, 0)) for member in together)
+            level[cohort] = min(own)
+        return level
+
+    def _named(self, flow: str, digest: str) -> Override | None:
+        together = self._with(flow)
+        found = [own[digest] for member in together if digest in (own := self._overrides.get(member, {}))]
+        return min(found, key=lambda override: override[1] is NEW, default=None)  # where they differ, OLD wins
+
+    # -- a change --
+
+    def _remembered(self, effects: Mapping[str, Any]) -> _Before:
+        if "epoch" in effects or "journeys" in effects.get("definition", {}):
+            digests = frozenset(digest for own in self._overrides.values() for digest in own)
+        else:
+            given = effects.get("overrides", {}).items()
+            digests = frozenset(d for flow, own in given for d in (own or self._overrides.get(flow, {})))
+        flows = {flow for _, flow in self._parts} if digests else ()
+        named = {(f, d): override for f in flows for d in digests if (override := self._named(f, d)) is not None}
+        parts = dict(self._parts)
+        return _Before(epoch=self._epoch, journeys=self._journeys, parts=parts, digests=digests, named=named)
+
+    def _touched(self, effects: Mapping[str, Any], before: _Before) -> Iterable[Place]:
+        places = dict.fromkeys((*before.parts, *((name, f) for name, j in self._journeys.items() for f in j.flows)))
+        if before.epoch != self._epoch or before.journeys is not self._journeys:
+            return places
+        given = (flow for name in ("dials", "cohorts", "overrides") for flow in effects.get(name, {}))
+        flows = {member for flow in given for member in self._with(flow)}
+        return [place for place in places if place[1] in flows]
+
+    def _end_stretches(self, before: _Before, change: Change) -> Mapping[str, tuple[Stretch, ...]]:
+        """
+        Give by journey the stretches in which a visit may have been entered before a change.
+        """
+        order, settled = (self._epoch, change.version), change.at + LEASE
+        ended = dict(self._ended)
+        for name, journey in before.journeys.items():
+            # Of two stretches the later one lasts longer, unless its ttl is shorter.
+            longer = (stretch for stretch in self._ended.get(name, ()) if stretch.ttl > journey.ttl)
+            ended[name] = (*longer, Stretch(order, settled, journey.ttl))
+            now = self._journeys.get(name)
+            if now is None or now.ttl != journey.ttl:
+                self._ended[name] = ended[name]
+        return ended
+
+    def _turn(self, place: Place, before: _Before, ended: Mapping[str, tuple[Stretch, ...]], change: Change) -> None:
+        name, flow = place
+        part, level = before.parts.get(place), self._level(flow)
+        if part is None:
+            part = self._newcomer(name, before)
+        if part is None:
+            self._parts[place] = _Part(level=level)
+            return
+        stretches = ended[name] if part.left is None else part.left
+        is_in = flow in self._flows(name)
+        if is_in and part.left is not None:
+            part, stretches = attrs.evolve(part, left=None), ended[name]
+            # What its visits hold by now depends on what they met while it was away.
+            part = part.named(_drain(NEW, PARTS, stretches, change)).named(_drain(OLD, 0, stretches, change))
+        part = self._renamed(part, place, level, before, stretches, change)
+        part = _turned(part, level, stretches, change, is_foreign=self._is_adopted(before))
+        if not is_in and part.left is None:
+            part = attrs.evolve(part, left=stretches)
+        self._parts[place] = part
+
+    def _flows(self, journey: str) -> tuple[str, ...]:
+        return self._journeys[journey].flows if journey in self._journeys else ()
+
+    def _is_adopted(self, before: _Before) -> bool:
+        # What routers ran of another history is not in this ledger. Visits on NEW are evicted; the others may be
+        # anywhere that the dials now call NEW.
+        return before.epoch != self._epoch
+
+    def _newcomer(self, journey: str, before: _Before) -> _Part | None:
+        """
+        Give the part that a flow which comes into a journey begins with: visits on their way take it along.
+        """
+        was = before.journeys.get(journey)
+        if was is None or not self._journeys[journey].together:
+            return None
+        return before.parts[journey, was.flows[0]]
+
+    def _renamed(
+        self,
+        part: _Part,
+        place: Place,
+        level: Level,
+        before: _Before,
+        stretches: tuple[Stretch, ...],
+        change: Change,
+    ) -> _Part:
+        """
+        Add the drains of those keys that overrides send elsewhere.
+        """
+        name, flow = place
+        known = flow if place in before.parts else before.journeys[name].flows[0]
+        for digest in before.digests:
+            was, now = before.named.get((known, digest)), self._named(flow, digest)
+            if was == now and not self._is_adopted(before):
+                continue  # its dial may have been turned, which is another drain
+            sides_before = {OLD} if self._is_adopted(before) else _possible(was, now, part.level)
+            sides_after = _possible(now, was, level)
+            if NEW in sides_before and OLD in sides_after:
+                part = part.named(_drain(NEW, PARTS, stretches, change))
+            if OLD in sides_before and NEW in sides_after:
+                part = part.named(_drain(OLD, 0, stretches, change))
+        return part
+
+    def _evict(self, evictions: Mapping[str, Any]) -> None:
+        for place, part in self._parts.items():
+            if evictions.get(place[1]) is not None:
+                self._parts[place] = part.mapped(lambda drain: None if drain.side is NEW else drain)
+
+    def _wait_for_dead(self, seen: datetime, declared: datetime) -> None:
+        """
+        Count an instance that was last heard of before a change came to it as running the older version until now.
+        """
+
+        def later(stretch: Stretch) -> Stretch:
+            return stretch._replace(settled=max(stretch.settled, declared)) if seen < stretch.settled else stretch
+
+        def changed(drain: Drain) -> Drain:
+            return attrs.evolve(drain, stretches=tuple(map(later, drain.stretches)))
+
+        self._ended = {name: tuple(map(later, ended)) for name, ended in self._ended.items()}
+        for place, part in self._parts.items():
+            left = None if part.left is None else tuple(map(later, part.left))
+            self._parts[place] = attrs.evolve(part.mapped(changed), left=left)
+
+
+def _turned(part: _Part, level: Level, stretches: tuple[Stretch, ...], change: Change, *, is_foreign: bool) -> _Part:
+    """
+    Go to another level, for each cohort by itself.
+    """
+    if part.level == level and not is_foreign:
+        return part
+    drains, all_levels = {}, {}
+    for cohort in dict.fromkeys((None, *part.level, *level)):
+        was = 0 if is_foreign else part.level.get(cohort, part.level[None])
+        now = all_levels[cohort] = level.get(cohort, level[None])
+        mine = part.drains.get(cohort, part.drains[None])
+        side = NEW if now < was else OLD
+        rest = [drain for drain in mine if not _is_answered(drain, was, now)]
+        drains[cohort] = (*mine,) if now == was else (*rest, _drain(side, was, stretches, change))
+    return attrs.evolve(part, level=all_levels, drains=drains)
+
+
+def _is_answered(drain: Drain, was: int, now: int) -> bool:
+    """
+    Tell whether a drain is over as the dial is where it was before, or a new drain accounts for all its visits.
+    """
+    if drain.side is NEW:
+        return drain.level <= max(was, now)
+    return drain.level >= min(was, now)
+
+
+def _drain(side: Backend, level: int, stretches: tuple[Stretch, ...], change: Change) -> Drain:
+    return Drain(side=side, version=change.version, at=change.at, level=level, stretches=stretches)
+
+
+def _possible(override: Override | None, other: Override | None, level: Level) -> set[Backend]:
+    """
+    Give the sides that a key may be on; which cohort it is in is not known.
+    """
+    if override is not None:
+        return {override[1]}
+    if other is None:
+        return set()
+    return {NEW if other[0] < parts else OLD for parts in level.values()}
+
+
+def _merge(mine: dict[str, V], effects: Mapping[str, Any], read: Callable[[Any], V]) -> None:
+    for name, value in effects.items():
+        if value is None:
+            mine.pop(name, None)
+        else:
+            mine[name] = read(value)
+
+
+def _merge_twice(mine: dict[str, dict[str, V]], effects: Mapping[str, Any], read: Callable[[Any], V]) -> None:
+    for name, inner in effects.items():
+        if inner is None:
+            mine.pop(name, None)
+        else:
+            _merge(mine.setdefault(name, {}), inner, read)
+
+
+def _override(entry: tuple[int, str]) -> Override:
+    return (entry[0], Backend(entry[1]))
+
+
+def _journey(document: Mapping[str, Any]) -> _Journey:
+    return _Journey(
+        flows=tuple(document["flows"]),
+        together=document["together"],
+        ttl=timedelta(seconds=document["ttl_seconds"]),
+    )
