@@ -3,7 +3,8 @@ What holds in this process: the snapshot and the break-glass lines, and the flow
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from time import time
 
 import attrs
 
@@ -24,11 +25,15 @@ __all__ = ["Holding"]
 class Holding:
     """
     The one place where what a router knows changes; every change reaches all its flows before the next begins.
+
+    Args:
+        now: What journeys read the time from; seconds since 1970.
     """
 
-    def __init__(self, notices: NoticeBoard, cohort_of: CohortOf | None) -> None:
+    def __init__(self, notices: NoticeBoard, cohort_of: CohortOf | None, now: Callable[[], float] = time) -> None:
         self._notices = notices
         self._cohort_of = cohort_of
+        self._now = now
         self._given = Circumstances()
         self._lines: Mapping[str, Backend] = {}
         self._floor: frozenset[str] = frozenset()
@@ -89,7 +94,7 @@ class Holding:
         """
         with self._lock:
             if name not in self._journeys:
-                journey = Journey(name, tokens, self._notices, self._cohort_of, migration)
+                journey = Journey(name, tokens, self._notices, self._cohort_of, migration, self._now)
                 self._journeys[name] = journey, observe
                 self._use_in_journey(journey, observe)
                 self._note_unknown_journey(name)
