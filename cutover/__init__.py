@@ -30,6 +30,7 @@ from cutover.router.visits import Visit
 from cutover.version import VERSION as __version__  # noqa: N811 - the name that tools look for
 
 if TYPE_CHECKING:
+    from cutover.claims.homes import Homes, homes
     from cutover.operations.control import control
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "CutoverError",
     "Decision",
     "Flow",
+    "Homes",
     "Journey",
     "Migration",
     "OutcomeUnknown",
@@ -52,6 +54,7 @@ __all__ = [
     "__version__",
     "connect",
     "control",
+    "homes",
 ]
 
 
@@ -60,4 +63,8 @@ def __getattr__(name: str) -> Any:
         from cutover.operations.control import control  # noqa: PLC0415
 
         return control
+    if name in {"Homes", "homes"}:  # nor the engines of homes
+        from cutover.claims import homes  # noqa: PLC0415
+
+        return getattr(homes, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,10 +13,10 @@ __all__ = ["load_queries"]
 NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
-def load_queries(file: str) -> Mapping[str, str]:
+def load_queries(file: str, *, package: str = "cutover.stores") -> Mapping[str, str]:
     """
     Read the queries of one file by name.
     """
-    text = files("cutover.stores").joinpath(file).read_text(encoding="utf-8")
+    text = files(package).joinpath(file).read_text(encoding="utf-8")
     _, *parts = NAME.split(text)
     return MappingProxyType(dict(zip(parts[::2], map(str.strip, parts[1::2]), strict=True)))

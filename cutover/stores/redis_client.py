@@ -3,7 +3,7 @@ Connections to one Redis or Valkey server: each call with a deadline, the driver
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -20,7 +20,6 @@ CONNECT_WITHIN: Final = 2.0  # seconds
 REPLY_WITHIN: Final = 5.0
 DRIVER_ERRORS: Final = (RedisError, OSError)
 SCRIPTS: Final = load_queries("redis.lua")
-DIGESTS: Final = {name: hashlib.sha1(text.encode()).hexdigest() for name, text in SCRIPTS.items()}  # noqa: S324 - Redis names scripts by it
 
 Command = Sequence[str | bytes | int]
 Reply = Any
@@ -34,9 +33,11 @@ class Client:
     repeated unknown to its writer.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, scripts: Mapping[str, str] = SCRIPTS) -> None:
         self.target = target
         self.closed = False
+        self._scripts = scripts
+        self._digests = {name: _digest(text) for name, text in scripts.items()}
         self._idle: PerProcess[list[Link]] = PerProcess(list)
 
     def connect(self, *, reply_within: float = REPLY_WITHIN) -> Link:
@@ -67,7 +68,7 @@ class Client:
 
     def run(self, script: str, keys: Sequence[str], *arguments: str | bytes | int, writing: bool = False) -> Reply:
         """
-        Run a script of ``redis.lua``, and give its reply.
+        Run a script by its name, and give its reply.
         """
         return self.run_and(script, keys, *arguments, then=(), writing=writing)[0]
 
@@ -86,9 +87,9 @@ class Client:
             The script's reply, and those of the others; among them a refusal is an error as a value.
         """
         rest = (len(keys), *keys, *arguments)
-        replies = self.exchange([("EVALSHA", DIGESTS[script], *rest), *then], writing=writing)
+        replies = self.exchange([("EVALSHA", self._digests[script], *rest), *then], writing=writing)
         if isinstance(replies[0], NoScriptError):  # a server that was restarted forgets its scripts
-            replies = self.exchange([("EVAL", SCRIPTS[script], *rest), *then], writing=writing)
+            replies = self.exchange([("EVAL", self._scripts[script], *rest), *then], writing=writing)
         return [self._checked(replies[0]), *replies[1:]]
 
     def exchange(self, commands: Sequence[Command], *, writing: bool) -> Sequence[Reply]:
@@ -152,6 +153,10 @@ class Client:
         if isinstance(reply, ResponseError):
             raise meaning(self.target.url, reply) from reply
         return reply
+
+
+def _digest(script: str) -> str:
+    return hashlib.sha1(script.encode()).hexdigest()  # noqa: S324 - Redis names scripts by it
 
 
 def _reply(connection: Link) -> Reply:

@@ -12,19 +12,21 @@ import cutover.testing
 
 NAMES = {
     *("Backend", "Decision", "Flow", "Migration", "Reason", "Router", "connect", "control", "__version__"),
+    *("Homes", "Journey", "Visit", "homes"),
     *("CutoverError", "ConfigurationError", "Conflict", "Refused", "OutcomeUnknown"),
     *("StoreError", "Unavailable", "Corrupt"),
 }
 EXTRAS = ("click", "rich", "pytest", "hypothesis", "gunicorn")
 CHECKS = {
     "no extras": f"import sys\nfor name in {EXTRAS!r}: sys.modules[name] = None\n"
-    "import cutover\nassert cutover.connect and cutover.control",
+    "import cutover\nassert cutover.connect and cutover.control and cutover.homes",
     "no thread": "import threading, cutover\ncutover.control\nassert threading.active_count() == 1",
     "no log set-up": "import structlog, cutover\ncutover.control\nassert not structlog.is_configured()",
     "no file": "import sys\nsys.addaudithook(lambda event, args: event == 'open' and isinstance(args[1], str) and "
     "set(args[1]) & set('wax+') and sys.exit(f'{args[0]} is written'))\n"
     "sys.dont_write_bytecode = True\nimport cutover\ncutover.control",
     "no operators' side": "import sys, cutover\nassert 'cutover.operations' not in sys.modules",
+    "no homes": "import sys, cutover\nassert 'cutover.claims' not in sys.modules",
 }
 
 
