@@ -73,7 +73,7 @@ class Claims(NamedTuple):
         """
         Tell whether the client needs a newer token, lest an active visit looks idle.
         """
-        return now - self.seen > min(RENEW_AFTER, self.idle / 4)
+        return now - self.seen > min(RENEW_AFTER, self.idle // 4)
 
     def document(self) -> dict[str, Any]:
         """
@@ -112,7 +112,7 @@ class Claims(NamedTuple):
         old, new = document["old"], document["new"]
         born, seen, until, idle = document["iat"], document["seen"], document["until"], document["idle"]
         numbers = (epoch, version, born, seen, until, idle, document["exp"])
-        texts = (document["aud"], document["sub"], old, new, cohort or "")
+        texts = (document["aud"], document["sub"], old, new, "" if cohort is None else cohort)
         # As two sets, because this is done for each request that brings a token.
         if set(map(type, numbers)) != {int} or min(numbers) < 0 or set(map(type, texts)) != {str}:
             raise ValueError("a field of the token is of another type")
@@ -144,8 +144,8 @@ def resumed(
 
     A flow keeps the side that the token says, also one that has left the journey since. A NEW side is evicted iff the
     token is older than the last eviction of the flow, in a `together` journey of any flow; it is then decided as if the
-    visit began now. A flow that came into the journey since follows the others of a `together` journey, and is decided
-    by itself in a sticky one. What was entered before anything was known stays on OLD.
+    visit began now. A flow that came into the journey since follows the others of a `together` journey. Without others
+    it is decided by itself, and OLD where the visit was entered before anything was known.
 
     Args:
         journey: As it is defined now; None where it is not, or not known.
@@ -154,23 +154,35 @@ def resumed(
     """
     sides = dict(claims.sides)
     flows = () if journey is None else journey.flows
-    together = journey is not None and journey.together
-    late = {flow for flow in (*sides, *flows) if claims.order < evictions.get(flow, UNVERSIONED)}
-    on_new = {flow for flow, side in sides.items() if side is Backend.NEW}
-    evicted = on_new & late
-    if together and late:
-        evicted = on_new
+    evicted = _evicted(journey, claims, evictions)
     for flow in evicted:
         if flow in flows:
             sides[flow] = decide(flow)
         else:
             del sides[flow]
-    others = {sides[flow] for flow in flows if flow in sides} if together else set()
-    if claims.order == UNVERSIONED or Backend.OLD in others:
-        side_of_newcomers: Backend | None = Backend.OLD
-    else:
-        side_of_newcomers = Backend.NEW if others else None
-    for flow in flows:
-        if flow not in sides:
-            sides[flow] = side_of_newcomers or decide(flow)
+    newcomers = [flow for flow in flows if flow not in sides]
+    if journey is not None and newcomers:
+        followed = _followed(journey, claims, sides)
+        for flow in newcomers:
+            sides[flow] = followed or decide(flow)
     return sides, bool(evicted)
+
+
+def _evicted(journey: Journey | None, claims: Claims, evictions: Mapping[str, Order]) -> list[str]:
+    """
+    Name the flows whose NEW side is older than an eviction that holds for them.
+    """
+    on_new = [flow for flow, side in claims.sides.items() if side is Backend.NEW]
+    together = journey.flows if journey is not None and journey.together else ()
+    late = {flow for flow in (*claims.sides, *together) if claims.order < evictions.get(flow, UNVERSIONED)}
+    return on_new if together and late else [flow for flow in on_new if flow in late]
+
+
+def _followed(journey: Journey, claims: Claims, sides: Mapping[str, Backend]) -> Backend | None:
+    """
+    Give the side that a flow goes to which came into the journey since; None where it is decided by itself.
+    """
+    others = {sides[flow] for flow in journey.flows if flow in sides} if journey.together else set()
+    if others:
+        return Backend.OLD if Backend.OLD in others else Backend.NEW
+    return Backend.OLD if claims.order == UNVERSIONED else None

@@ -16,7 +16,7 @@ from cutover.core.snapshot import Snapshot
 from cutover.core.visit import UNVERSIONED, Claims, Order, entered, resumed
 from cutover.router.compiled import Circumstances, FlowPlan
 from cutover.router.counting import Cell, VisitCells
-from cutover.router.strangers import kind_of
+from cutover.router.strangers import kind_of, text_of
 from cutover.router.tokens import Tokens
 from cutover.router.visits import Visit
 
@@ -87,11 +87,11 @@ class JourneyPlan:
             sides, evicted = {} if self.defined is None else entered(self.defined, decide), False
         return (self._forced(sides) if self.lines else sides), evicted
 
-    def home_sides(self, sides: Mapping[str, Backend], home: object) -> Mapping[str, Backend]:
+    def side_of_home(self, home: object) -> Backend:
         """
-        Give the sides of a visit that is where a thing lives; OLD where nobody knows that.
+        Give the side where a thing lives; OLD where nobody knows that.
         """
-        return dict.fromkeys(sides, side_of(home, self.names) or Backend.OLD)
+        return side_of(home, self.names) or Backend.OLD
 
     def _forced(self, sides: Mapping[str, Backend]) -> Mapping[str, Backend]:
         definition = None if self.snapshot is None else self.snapshot.definition
@@ -141,7 +141,8 @@ class Journey:
         visit begins anew.
 
         Args:
-            key: As for `Flow.route`. The token is bound to it.
+            key: As for `Flow.route`, or the visit of another journey, whose key and cohort count. The token is bound
+                to it.
             token: What `Visit.token` was last time.
             cohort: The key's cohort; without it, `cohort_of` of the router is asked, else the token's holds.
             was: The key that the token may be bound to besides: the guest who has logged in, or the user who has
@@ -149,17 +150,23 @@ class Journey:
             home: Where the thing already lives that the visit is about, as for `Flow.route`: the visit goes there.
         """
         plan, now = self._plan, int(self._now())
+        if type(key) is Visit:
+            cohort = key.cohort if cohort is None else cohort
+            key = key.key
         claims, renamed = self._brought(plan, token, key, was, now)
-        cohort = self._cohort(key, cohort, claims)
+        cohort = self._cohort(plan, key, cohort, claims)
         sides, evicted = plan.sides(claims, key, cohort)
         next((self.cells.entered if claims is None else self.cells.resumed).ticks)
         if evicted:
             next(self.cells.evicted.ticks)
+        lives = Backend.OLD
         if home is not UNSET:
-            sides = plan.home_sides(sides, home)
+            lives = plan.side_of_home(home)
+            sides = dict.fromkeys(sides, lives)
         if claims is not None and not (renamed or evicted or _is_news(claims, sides, cohort, now)):
-            return Visit(self, key, cohort, sides, claims, home=home, token=token)
-        return Visit(self, key, cohort, sides, self._claims(plan, claims, key, cohort, sides, now), home=home)
+            return Visit(self, key, cohort, sides, claims, home=home, lives=lives, token=token)
+        claims = self._claims(plan, claims, key, cohort, sides, now)
+        return Visit(self, key, cohort, sides, claims, home=home, lives=lives)
 
     def left(self) -> None:
         """
@@ -197,9 +204,10 @@ class Journey:
         """
         Give what a token says, where it is honoured, and whether the visit goes on under another key.
         """
-        if token is None or token == "":
+        text = text_of(token)
+        if token is None or text == "":
             return None, False
-        read = self.tokens.read(token, plan.audience)
+        read = self.tokens.read(text, plan.audience)
         if read is None:
             return self._refused(self.cells.rejected)
         claims, signer = read
@@ -220,7 +228,7 @@ class Journey:
         next(cell.ticks)
         return None, False
 
-    def _cohort(self, key: object, cohort: object, claims: Claims | None) -> str | None:
+    def _cohort(self, plan: JourneyPlan, key: object, cohort: object, claims: Claims | None) -> str | None:
         if cohort is None and self._cohort_of is not None:
             try:
                 cohort = self._cohort_of(key)
@@ -229,8 +237,9 @@ class Journey:
         elif cohort is None and claims is not None:
             return claims.cohort
         # Not what the migration does not know: it decides nothing, and could be of any length.
-        known = () if self._plan.snapshot is None else self._plan.snapshot.definition.cohorts
-        return str.__str__(cohort) if issubclass(type(cohort), str) and cohort in known else None
+        known = () if plan.snapshot is None else plan.snapshot.definition.cohorts
+        name = text_of(cohort)
+        return name if name in known else None
 
     def _claims(
         self,

@@ -4,7 +4,7 @@ Asking objects of the application what they are: their own methods may raise any
 
 from typing import Final
 
-__all__ = ["kind_of", "truth"]
+__all__ = ["kind_of", "text_of", "truth"]
 
 NAME_OF_TYPE: Final = type.__dict__["__name__"].__get__
 
@@ -15,6 +15,13 @@ def kind_of(stranger: object) -> str:
     """
     name: str = NAME_OF_TYPE(type(stranger))
     return name
+
+
+def text_of(stranger: object) -> str | None:
+    """
+    Give the text that an object holds, whatever its methods say; None where it is no text.
+    """
+    return str.__str__(stranger) if issubclass(type(stranger), str) else None
 
 
 def truth(stranger: object) -> bool:

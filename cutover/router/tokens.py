@@ -10,7 +10,9 @@ import hmac
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import blake2b, sha256
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import attrs
 
 from cutover.core.bucketing import key_bytes
 from cutover.core.visit import Claims
@@ -24,7 +26,8 @@ BEARER: Final = b"cutover-bearer"
 KID: Final = b"cutover-kid"
 
 
-class Signer(NamedTuple):
+@attrs.frozen
+class Signer:
     """
     One secret with what is derived from it.
 
@@ -34,10 +37,10 @@ class Signer(NamedTuple):
         bearer_key: The key of the digests that tokens are bound by.
     """
 
-    secret: bytes
+    secret: bytes = attrs.field(repr=False)
     kid: str
     header: str
-    bearer_key: bytes
+    bearer_key: bytes = attrs.field(repr=False)
 
 
 class Tokens:
@@ -63,7 +66,7 @@ class Tokens:
         """
         Sign claims; their bearer must come from `bearer`.
         """
-        payload = json.dumps(claims.document(), separators=(",", ":"), ensure_ascii=False)
+        payload = json.dumps(claims.document(), separators=(",", ":"))
         signed = self._first.header + _encoded(payload.encode())
         return f"{signed}.{_signature(self._first, signed)}"
 

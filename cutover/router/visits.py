@@ -31,7 +31,7 @@ class Visit:
         kept: For `Flow`: by flow 0 for OLD and 1 for NEW; empty where the visit has a home.
     """
 
-    __slots__ = ("_claims", "_journey", "_token", "cohort", "home", "kept", "key", "rewritten", "sides")
+    __slots__ = ("_claims", "_journey", "_lives", "_token", "cohort", "home", "kept", "key", "rewritten", "sides")
 
     def __init__(
         self,
@@ -42,10 +42,12 @@ class Visit:
         claims: Claims | None,
         *,
         home: object = UNSET,
+        lives: Backend = Backend.OLD,
         token: str | None = None,
     ) -> None:
         self._journey = journey
         self._claims = claims
+        self._lives = lives
         self._token = token
         self.key = key
         self.cohort = cohort
@@ -75,8 +77,10 @@ class Visit:
     def backend(self) -> Backend:
         """
         Where the visit is served; where the flows of a sticky journey are on both sides, OLD.
+
+        Where no flow of the journey is known, it is the home that was given, else OLD.
         """
-        sides = self.sides.values()
+        sides = self.sides.values() or (self._lives,)
         return Backend.NEW if Backend.NEW in sides and Backend.OLD not in sides else Backend.OLD
 
     @property

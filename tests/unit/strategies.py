@@ -21,6 +21,7 @@ from cutover.core.decide import decide
 from cutover.core.ledger import Change, seal
 from cutover.core.migration import Cohort, Flow, Journey, Migration, WorkItem
 from cutover.core.snapshot import NO_HASH, Head, Snapshot
+from cutover.core.visit import UNVERSIONED, Claims, Order
 from cutover.errors import ConfigurationError, Refused
 
 NAME = "shop"
@@ -230,6 +231,23 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
     States that operators can reach, not frozen.
     """
     return perform(draw(migrations()), draw(st.lists(verbs_but_freeze, max_size=8)))[1]
+
+
+seconds = st.integers(0, 2**40)
+orders: st.SearchStrategy[Order] = st.just(UNVERSIONED) | st.tuples(st.integers(1, 3), st.integers(1, 9))
+sides_of_flows = st.dictionaries(st.sampled_from(FLOWS), st.sampled_from(Backend))
+claims = st.builds(
+    Claims,
+    audience=st.sampled_from([f"{NAME}/{journey}" for journey in JOURNEYS]),
+    bearer=st.text(st.characters(max_codepoint=127), max_size=22),
+    sides=sides_of_flows,
+    order=orders,
+    cohort=st.none() | st.sampled_from(COHORTS) | texts,
+    born=seconds,
+    seen=seconds,
+    until=seconds,
+    idle=st.integers(0, 10_000),
+)
 
 
 class Rude:

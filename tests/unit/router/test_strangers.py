@@ -3,9 +3,9 @@ Asking objects that may raise.
 """
 
 import pytest
-from strategies import Rude, Unmasked
+from strategies import Liar, Rude, Unmasked
 
-from cutover.router.strangers import kind_of, truth
+from cutover.router.strangers import kind_of, text_of, truth
 
 
 class Undecided:
@@ -46,3 +46,11 @@ def test_kind():
     The name of a type is what the interpreter knows, whatever its metaclass says.
     """
     assert [kind_of(x) for x in (1, "", Unmasked(), Stranger())] == ["int", "str", "Unmasked", "Stranger"]
+
+
+def test_text():
+    """
+    Text is what it holds, whatever its methods say; a proxy that only says it is text is none.
+    """
+    assert [text_of(x) for x in ("a", Liar("b"), b"a", None, 1, Rude(), Unmasked())] == ["a", "b", *[None] * 5]
+    assert type(text_of(Liar("b"))) is str
