@@ -6,6 +6,7 @@ taken is how much shorter the iterator has become. C code runs `next` whole, so 
 """
 
 import sys
+import threading
 from collections.abc import Iterator
 from itertools import product, repeat
 from operator import length_hint
@@ -75,13 +76,15 @@ class Bypass:
     Derived, because the request path has no time to count twice.
     """
 
-    __slots__ = ("_cells", "_state", "counted", "flushed", "reported")
+    __slots__ = ("_cells", "_lock", "_state", "counted", "flushed", "reported")
 
     def __init__(self, journey: str, cells: tuple[Cell, ...]) -> None:
         self.counted = Counted(Kind.VISITS, journey, "", "bypassed")
         self.flushed = 0
         self.reported = 0
         self._cells = cells
+        # Or a reader could take the sum after it stopped to count. Reentrant, for the handlers of signals.
+        self._lock = threading.RLock()
         self._state = (False, 0)  # whether it is watched; what to add to the sum then, or all there is
 
     @property
@@ -89,16 +92,18 @@ class Bypass:
         """
         How much was counted since it was made.
         """
-        watched, number = self._state
-        return self._sum() + number if watched else number
+        with self._lock:
+            watched, number = self._state
+            return self._sum() + number if watched else number
 
     def watch(self, watched: bool) -> None:
         """
         Count from now on, or no longer.
         """
-        if watched != self._state[0]:
-            total = self.total
-            self._state = (watched, total - self._sum() if watched else total)
+        with self._lock:
+            if watched != self._state[0]:
+                total = self.total
+                self._state = (watched, total - self._sum() if watched else total)
 
     def _sum(self) -> int:
         return sum(cell.total for cell in self._cells)

@@ -155,10 +155,13 @@ class Flow:
 
     def _find(self, plan: FlowPlan, key: object, cohort: object, home: object) -> tuple[Cell, int | None]:
         if type(key) is Visit:
-            if home is UNSET and self.name in key.sides:
-                if key.home is UNSET:
-                    return plan.visits[key.sides[self.name]], None
-                home = key.home
+            if home is UNSET:
+                side = key.sides.get(self.name)
+                if side is not None and key.home is UNSET:
+                    return plan.visits[side], None
+                # A visit that knows no flow knows its home all the same, and the thing is nowhere else.
+                if side is not None or not key.sides:
+                    home = key.home
             cohort = key.cohort if cohort is None else cohort
             key = key.key
         if home is not UNSET:
