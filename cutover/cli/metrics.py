@@ -45,7 +45,7 @@ class Exporter:
     def __init__(self, control: Control) -> None:
         self.registry = Shown()
         self._control = control
-        self._telemetry = Telemetry(instruments_on(self.registry), tuple, None)
+        self._telemetry = Telemetry(instruments_on(self.registry), tuple, tuple, None)
         self._fleet = FleetGauges(self.registry)
 
     def refresh(self) -> None:

@@ -95,7 +95,7 @@ def connect(
     instruments = instruments_on(registry)
     notices = NoticeBoard()
     holding = Holding(notices, cohort_of)
-    telemetry = Telemetry(instruments, holding.cells, settings.migration)
+    telemetry = Telemetry(instruments, holding.cells, holding.durations, settings.migration)
     reporter = Reporter(holding.cells)
     copy, leftovers = _on_disk(settings, source)
     gauges = _fleet_gauges(registry) if fleet_metrics else None

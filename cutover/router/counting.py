@@ -7,6 +7,7 @@ taken is how much shorter the iterator has become. C code runs `next` whole, so 
 
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 from itertools import product, repeat
 from operator import length_hint
@@ -15,11 +16,15 @@ from typing import Any, Protocol
 from cutover.core.backend import Backend, Reason
 from cutover.core.checkin import Counted, Kind
 
-__all__ = ["OUTCOMES", "Cell", "Counting", "FlowCells", "VisitCells"]
+__all__ = ["OUTCOMES", "Cell", "Counting", "Durations", "FlowCells", "VisitCells"]
 
 ONLY_OLD = frozenset({Reason.HOME_UNKNOWN, Reason.DEFAULT, Reason.NO_KEY})
 BY_KEY = (Reason.OVERRIDE, Reason.COHORT, Reason.PERCENT, Reason.NO_KEY)  # neither a home nor a visit decided
 OUTCOMES = ("ok", "error", "cancelled", "unknown")  # of a call to a back end; a closed set
+
+
+Durations = deque[tuple[Backend, float]]  # of calls, in seconds; waiting for the histogram
+MOST_WAITING = 131_072  # where nobody takes them over, the oldest are dropped
 
 
 class Counting(Protocol):
@@ -112,9 +117,12 @@ class Bypass:
 class FlowCells:
     """
     All cells of one flow, made once for a process: a new snapshot counts on in the same ones.
+
+    Attributes:
+        durations: How long calls took that the histogram has not taken over yet: observing one takes a lock.
     """
 
-    __slots__ = ("_by_key", "_bypasses", "calls", "decisions", "synthetic")
+    __slots__ = ("_by_key", "_bypasses", "calls", "decisions", "durations", "synthetic")
 
     def __init__(self, flow: str) -> None:
         self.decisions = {
@@ -128,6 +136,7 @@ class FlowCells:
             for backend, outcome in product(Backend, OUTCOMES)
         }
 
+        self.durations: Durations = deque(maxlen=MOST_WAITING)
         self._by_key = tuple(cell for (_, reason), cell in self.decisions.items() if reason in BY_KEY)
         self._bypasses: dict[str, Bypass] = {}
 

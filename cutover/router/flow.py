@@ -16,11 +16,9 @@ from cutover.router.request import Request
 from cutover.router.strangers import kind_of, truth
 from cutover.router.visits import Visit
 
-__all__ = ["CohortOf", "Flow", "Notices", "ObserveFlow"]
+__all__ = ["CohortOf", "Flow", "Notices"]
 
 CohortOf = Callable[[Any], str | None]
-Observe = Callable[[Backend, float], None]
-ObserveFlow = Callable[[str], Observe]
 Route = Callable[..., Backend]
 Ticks = Iterator[Backend]
 Dials = dict[str | None, Dial]
@@ -66,19 +64,18 @@ class Flow:
 
     Attributes:
         route: ``route(key, cohort=None, home=UNSET, synthetic=False)`` gives the `Backend`, and counts.
+        keeps: What shows its counts, and must live as long as somebody counts with it.
         stay: For `route`: what counts and answers a visit that has the flow on OLD, and one that has it on NEW.
     """
 
-    __slots__ = ("_cohort_of", "_notices", "_observe", "_plan", "cells", "name", "route", "stay", "use")
+    __slots__ = ("_cohort_of", "_notices", "_plan", "cells", "keeps", "name", "route", "stay", "use")
 
-    def __init__(
-        self, name: str, notices: Notices, cohort_of: CohortOf | None = None, observe: Observe | None = None
-    ) -> None:
+    def __init__(self, name: str, notices: Notices, cohort_of: CohortOf | None = None) -> None:
         self.name = name
+        self.keeps: object = None
         self.cells = FlowCells(name)
         self._notices = notices
         self._cohort_of = cohort_of
-        self._observe = observe or _unobserved
         self.stay: tuple[Ticks, ...] = ()
         self._plan = compile_flow(name, Circumstances(), self.cells)
         self.route, self.use = _route(self, cohort_of)
@@ -117,11 +114,9 @@ class Flow:
         """
         Count one call to a back end, and how long it took.
         """
-        next(self.cells.calls[backend, outcome].ticks)
-        try:
-            self._observe(backend, seconds)
-        except Exception as error:  # noqa: BLE001 - a full disk of the multiprocess mode is not the caller's trouble
-            self._notices.note("cutover.duration_not_observed", flow=self.name, error=kind_of(error))
+        cells = self.cells
+        next(cells.calls[backend, outcome].ticks)
+        cells.durations.append((backend, seconds))
 
     def restart_counting(self) -> None:
         """
@@ -186,12 +181,6 @@ def _decision(flow: str, plan: FlowPlan, key: object, cell: Cell, hash_: int | N
         hash_ = plan.hash(key.key if type(key) is Visit else key)
     position = None if hash_ is None else hash_ * PARTS >> 32
     return new_decision((flow, cell.backend, cell.detail, plan.version, position))
-
-
-def _unobserved(backend: Backend, seconds: float) -> None:
-    """
-    Take no note of how long a call took: for routers without metrics.
-    """
 
 
 def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:  # noqa: C901 - the sum over three closures

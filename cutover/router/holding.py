@@ -13,8 +13,8 @@ from cutover.core.break_glass import unknown_lines
 from cutover.core.floor import lowered
 from cutover.core.snapshot import Snapshot
 from cutover.router.compiled import Circumstances
-from cutover.router.counting import Counting
-from cutover.router.flow import CohortOf, Flow, ObserveFlow
+from cutover.router.counting import Counting, Durations
+from cutover.router.flow import CohortOf, Flow
 from cutover.router.journey import Journey
 from cutover.router.notices import NoticeBoard
 from cutover.router.tokens import Tokens
@@ -38,7 +38,7 @@ class Holding:
         self._lines: Mapping[str, Backend] = {}
         self._floor: frozenset[str] = frozenset()
         self._flows: dict[str, Flow] = {}
-        self._journeys: dict[str, tuple[Journey, ObserveFlow]] = {}
+        self._journeys: dict[str, Journey] = {}
         self._lock = threading.Lock()
         self.loaded = threading.Event()
 
@@ -77,28 +77,27 @@ class Holding:
         """
         return self._floor
 
-    def flow(self, name: str, observe: ObserveFlow) -> Flow:
+    def flow(self, name: str) -> Flow:
         """
         Give the handle of a flow; the same one for the same name.
         """
         with self._lock:
-            return self._flow(name, observe)
+            return self._flow(name)
 
-    def journey(self, name: str, tokens: Tokens, migration: str | None, observe: ObserveFlow) -> Journey:
+    def journey(self, name: str, tokens: Tokens, migration: str | None) -> Journey:
         """
         Give the handle of a journey; the same one for the same name.
 
         Args:
             migration: Its name, where it is known before a snapshot is.
-            observe: For the handles of its flows.
         """
         with self._lock:
             if name not in self._journeys:
                 journey = Journey(name, tokens, self._notices, self._cohort_of, migration, self._now)
-                self._journeys[name] = journey, observe
-                self._use_in_journey(journey, observe)
+                self._journeys[name] = journey
+                self._use_in_journey(journey)
                 self._note_unknown_journey(name)
-            return self._journeys[name][0]
+            return self._journeys[name]
 
     def cells(self) -> Iterator[Counting]:
         """
@@ -106,8 +105,15 @@ class Holding:
         """
         for flow in tuple(self._flows.values()):
             yield from flow.cells
-        for journey, _ in tuple(self._journeys.values()):
+        for journey in tuple(self._journeys.values()):
             yield from journey.cells
+
+    def durations(self) -> Iterator[tuple[str, Durations]]:
+        """
+        Give, by flow, how long calls took that the metrics have not taken over.
+        """
+        for flow in tuple(self._flows.values()):
+            yield flow.name, flow.cells.durations
 
     def take_snapshot(self, snapshot: Snapshot, secret: bytes | None) -> None:
         """
@@ -151,14 +157,14 @@ class Holding:
             self.loaded.set()
         for flow in self._flows.values():
             flow.restart_counting()
-        for journey, _ in self._journeys.values():
+        for journey in self._journeys.values():
             journey.restart_counting()
         self._use(self._given)
 
-    def _flow(self, name: str, observe: ObserveFlow) -> Flow:
+    def _flow(self, name: str) -> Flow:
         flow = self._flows.get(name)
         if flow is None:
-            flow = self._flows[name] = Flow(name, self._notices, self._cohort_of, observe(name))
+            flow = self._flows[name] = Flow(name, self._notices, self._cohort_of)
             flow.use(self._given)
             self._note_unknown(name)
         return flow
@@ -167,14 +173,14 @@ class Holding:
         self._given = given
         for flow in tuple(self._flows.values()):
             flow.use(given)
-        for journey, observe in self._journeys.values():
-            self._use_in_journey(journey, observe)
+        for journey in self._journeys.values():
+            self._use_in_journey(journey)
 
-    def _use_in_journey(self, journey: Journey, observe: ObserveFlow) -> None:
+    def _use_in_journey(self, journey: Journey) -> None:
         snapshot = self._given.snapshot
         defined = None if snapshot is None else snapshot.definition.journeys.get(journey.name)
         flows = () if defined is None else defined.flows
-        journey.use(self._given, {flow: self._flow(flow, observe).plan for flow in flows})
+        journey.use(self._given, {flow: self._flow(flow).plan for flow in flows})
 
     def _note_unknown_lines(self) -> None:
         snapshot = self.snapshot

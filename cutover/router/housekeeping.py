@@ -107,6 +107,7 @@ class Housekeeper:
         self._flushed = monotonic()
         self._reporter.harvest()
         self._telemetry.refresh_counters()
+        self._telemetry.refresh_durations()
         self._telemetry.refresh_age()
         answers = monotonic() - self._follower.stepped < SILENT_STORE
         self._telemetry.show_health(store_up=self._follower.store_up and answers, regressed=self._follower.regressed)

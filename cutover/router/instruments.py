@@ -79,15 +79,19 @@ class FreshGauge(Gauge):
         shown.update(values)
 
 
-class GatedHistogram(Histogram):
+class FreshHistogram(Histogram):
     """
-    A histogram that no fork interrupts while it is scraped, and that has no ``_created`` series.
+    A histogram that brings itself up to date before it is scraped, and has no ``_created`` series.
     """
+
+    refresh: Refresh | None = None
 
     def collect(self) -> Iterable[Metric]:
         """
         Give the samples as they are now.
         """
+        if self.refresh is not None:
+            self.refresh()
         with GATE.held():
             return [_without_created(metric) for metric in super().collect()]
 
@@ -105,6 +109,12 @@ class Owner(Protocol):
     def refresh_counters(self, kinds: Container[str]) -> None:
         """
         Add what was counted since the last time.
+        """
+        ...
+
+    def refresh_durations(self) -> None:
+        """
+        Add the durations that were noted since the last time.
         """
         ...
 
@@ -135,13 +145,14 @@ class Instruments:
             Kind.CALLS: count(Kind.CALLS, "calls", "Calls to a back end by outcome", "flow", "backend", "outcome"),
             Kind.VISITS: count(Kind.VISITS, "visits", "What happens to visits", "journey", "event"),
         }
-        self.durations = GatedHistogram(
+        self.durations = FreshHistogram(
             "cutover_call_duration_seconds",
             "How long calls to a back end took",
             ("migration", "flow", "backend"),
             buckets=BUCKETS,
             registry=registry,
         )
+        self.durations.refresh = self._refresh_durations
         gauge = partial(_gauge, registry)
         self.gauges: dict[str, FreshGauge] = {
             "flow_target_ratio": gauge("flow_target_ratio", "Share that the dial sends to NEW", "flow"),
@@ -169,6 +180,10 @@ class Instruments:
     def _refresh_counters(self, kinds: Container[str]) -> None:
         for owner in tuple(self.owners):
             owner.refresh_counters(kinds)
+
+    def _refresh_durations(self) -> None:
+        for owner in tuple(self.owners):
+            owner.refresh_durations()
 
     def _refresh_ages(self) -> None:
         for owner in tuple(self.owners):

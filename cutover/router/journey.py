@@ -101,9 +101,12 @@ class JourneyPlan:
 class Journey:
     """
     One journey of a router. Make it once, with `Router.journey`; `enter` is meant for every request.
+
+    Attributes:
+        keeps: What shows its counts, and must live as long as somebody counts with it.
     """
 
-    __slots__ = ("_cohort_of", "_migration", "_notices", "_now", "_plan", "cells", "name", "tokens")
+    __slots__ = ("_cohort_of", "_migration", "_notices", "_now", "_plan", "cells", "keeps", "name", "tokens")
 
     def __init__(
         self,
@@ -116,6 +119,7 @@ class Journey:
     ) -> None:
         self.name = name
         self.tokens = tokens
+        self.keeps: object = None
         self.cells = VisitCells(name)
         self._notices = notices
         self._cohort_of = cohort_of

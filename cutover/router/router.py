@@ -125,7 +125,9 @@ class Router:
         Give the handle of a flow. One that the migration does not have routes everything to OLD, reason ``default``.
         """
         self.after_fork()
-        return self._holding.flow(_readable(name), self._telemetry.observe)
+        flow = self._holding.flow(_readable(name))
+        flow.keeps = self._telemetry
+        return flow
 
     def journey(self, name: str) -> Journey:
         """
@@ -139,7 +141,9 @@ class Router:
             raise ConfigurationError(
                 f"the journey {name!r} needs a secret for its tokens; allowed: connect(secret=...) or CUTOVER_SECRET"
             )
-        return self._holding.journey(_readable(name), self._tokens, self._migration, self._telemetry.observe)
+        journey = self._holding.journey(_readable(name), self._tokens, self._migration)
+        journey.keeps = self._telemetry
+        return journey
 
     @property
     def snapshot(self) -> Snapshot | None:

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
-from cutover.core.backend import Backend, Reason
+from cutover.core.backend import Reason
 from cutover.core.bucketing import PARTS
 from cutover.core.checkin import Counted, Kind
 from cutover.core.progress import target_progress, target_ratio
 from cutover.core.snapshot import Snapshot
-from cutover.router.counting import Counting
+from cutover.router.counting import Counting, Durations
 from cutover.router.instruments import GATE, Instruments, Labels
 from cutover.router.log import log
 from cutover.version import VERSION
@@ -26,6 +26,7 @@ NAME_PATIENCE: Final = 5.0  # seconds
 
 
 Cells = Callable[[], Iterable[Counting]]
+WaitingDurations = Callable[[], Iterable[tuple[str, Durations]]]
 
 
 class Telemetry:
@@ -34,11 +35,15 @@ class Telemetry:
 
     Args:
         cells: Gives all cells of the router as they are now.
+        durations: Gives, by flow, what the histogram has not taken over.
     """
 
-    def __init__(self, instruments: Instruments, cells: Cells, migration: str | None) -> None:
+    def __init__(
+        self, instruments: Instruments, cells: Cells, durations: WaitingDurations, migration: str | None
+    ) -> None:
         self._instruments = instruments
         self._cells = cells
+        self._durations = durations
         self._migration = migration or ""
         self._began = self._confirmed = monotonic()
         self._children: dict[tuple[str, Counted], Counter] = {}
@@ -53,23 +58,6 @@ class Telemetry:
         """
         self._lock = threading.Lock()
 
-    def observe(self, flow: str) -> Callable[[Backend, float], None]:
-        """
-        Give the function that notes how long a call to a flow's back end took.
-        """
-        labels = self._instruments.durations.labels
-        children: dict[tuple[str, Backend], Histogram] = {}
-
-        def note(backend: Backend, seconds: float) -> None:
-            place = (self._migration, backend)
-            with GATE.held():
-                child = children.get(place)
-                if child is None:
-                    child = children[place] = labels(self._migration, flow, backend)
-                child.observe(seconds)
-
-        return note
-
     def refresh_counters(self, kinds: Container[str] = frozenset(Kind)) -> None:
         """
         Add what was counted since the last time; what cannot be written now is added next time.
@@ -79,7 +67,7 @@ class Telemetry:
         Args:
             kinds: Of what is counted.
         """
-        if not self._migration and monotonic() - self._began < NAME_PATIENCE:
+        if self._is_nameless():
             return
         with self._written(), self._lock, GATE.held():
             for cell in self._cells():
@@ -91,6 +79,23 @@ class Telemetry:
                     cell.flushed = total
                 elif not total and _begins_at_zero(cell.counted):
                     self._child(cell.counted)
+
+    def refresh_durations(self) -> None:
+        """
+        Add the durations that were noted since the last time; what cannot be written now is added next time.
+        """
+        if self._is_nameless():
+            return
+        labels = self._instruments.durations.labels
+        with self._written(), self._lock, GATE.held():
+            for flow, waiting in self._durations():
+                children = {}
+                while waiting:
+                    backend, seconds = waiting[0]
+                    if backend not in children:
+                        children[backend] = labels(self._migration, flow, backend)
+                    children[backend].observe(seconds)
+                    waiting.popleft()
 
     def refresh_age(self) -> None:
         """
@@ -125,6 +130,9 @@ class Telemetry:
         deadline = definition.deadline_instant()
         self._show("deadline_timestamp_seconds", {} if deadline is None else {(): deadline.timestamp()})
         self._show("migration_info", {(definition.old, definition.new): 1.0})
+
+    def _is_nameless(self) -> bool:
+        return not self._migration and monotonic() - self._began < NAME_PATIENCE
 
     def _show(self, gauge: str, values: "dict[tuple[str, ...], float]") -> None:
         labelled = {(self._migration, *labels): value for labels, value in values.items()}

@@ -45,7 +45,8 @@ class TestRouter(Router):
         self.registry = CollectorRegistry()
         self._definition = definition
         self._holding = Holding(NoticeBoard(), cohort_of)
-        self._telemetry = Telemetry(instruments_on(self.registry), self._holding.cells, None)
+        instruments = instruments_on(self.registry)
+        self._telemetry = Telemetry(instruments, self._holding.cells, self._holding.durations, None)
         self._tokens = Tokens((FOR_TESTS,))
         self._take(dict.fromkeys(definition.flows, 0) | dials)
 

@@ -154,7 +154,7 @@ class Parts:
         self.registry = CollectorRegistry()
         self.notices = NoticeBoard()
         self.holding = Holding(self.notices, None)
-        self.telemetry = Telemetry(instruments_on(self.registry), self.holding.cells, migration)
+        self.telemetry = Telemetry(instruments_on(self.registry), self.holding.cells, self.holding.durations, migration)
         self.reporter = Reporter(self.holding.cells)
         more = {"cache": None, **more}
         self.follower = Follower(source, migration, self.holding, self.telemetry, self.reporter, **more)
@@ -163,7 +163,7 @@ class Parts:
         """
         Give a flow, counted on the registry.
         """
-        return self.holding.flow(name, self.telemetry.observe)
+        return self.holding.flow(name)
 
     def version(self) -> int | None:
         """

@@ -183,6 +183,7 @@ def test_ledger():
     with cutover.control("memory:docs", actor="test") as control:
         flows = {"pay": cutover.core.migration.Flow(name="pay")}
         change = control.apply(cutover.Migration(name="shop", title="Shop", old="a", new="b", salt="shop", flows=flows))
+        control.set("pay", 0, shadow=5, reason="compare")
         state = control.snapshot().state()
     fields = {cell for row in rows("ledger.md") for cell in row[0].split(", ")}
     finders = (SOURCE / "core/ledger.py").read_text() + (SOURCE / "operations/audit.py").read_text()

@@ -393,25 +393,6 @@ def test_an_odd_mark_is_no_load_test():
     assert totals(flow) == {("requests", "pay", "old", "percent"): 2, ("calls", "pay", "old", "ok"): 1}
 
 
-def test_a_call_that_cannot_be_observed():
-    """
-    Where noting a duration fails, the caller does not see it; the call is counted, and the log tells it once.
-    """
-
-    def observe(backend, seconds):
-        raise OSError(28, "No space left on device")
-
-    notices = NoticeBoard()
-    flow = Flow("pay", notices, None, observe)
-    with flow.request("user-1"):
-        pass
-    with flow.request("user-1"):
-        pass
-
-    assert totals(flow)["calls", "pay", "old", "ok"] == 2
-    assert events(logged(notices)) == ["cutover.duration_not_observed"]
-
-
 def test_a_flow_made_before_the_snapshot():
     """
     A handle follows what holds: nothing, a snapshot, one without its flow, and one with it again.

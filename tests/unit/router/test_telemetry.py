@@ -75,12 +75,12 @@ def test_calls(parts):
     """
     Calls are shown by outcome, their durations by side.
     """
-    note = parts.telemetry.observe("pay")
-    note(Backend.NEW, 0.02)
-    note(Backend.NEW, 3)
-    parts.flow("pay").called(Backend.OLD, "unknown", 0.5)
+    pay = parts.flow("pay")
+    pay.called(Backend.NEW, "ok", 0.02)
+    pay.called(Backend.NEW, "ok", 3)
+    pay.called(Backend.OLD, "unknown", 0.5)
 
-    assert samples(parts.registry, "cutover_calls_total") == {("pay", "old", "unknown"): 1}
+    assert samples(parts.registry, "cutover_calls_total") == {("pay", "new", "ok"): 2, ("pay", "old", "unknown"): 1}
     assert samples(parts.registry, "cutover_call_duration_seconds_sum") == {("pay", "new"): 3.02, ("pay", "old"): 0.5}
 
 
@@ -191,7 +191,7 @@ def test_two_routers_on_one_registry(migration):
     registry = CollectorRegistry()
     cells = [Parts(Script(reading(FIRST))) for _ in range(2)]
     for parts, name in zip(cells, (NAME, migration), strict=True):
-        parts.telemetry = Telemetry(instruments_on(registry), parts.holding.cells, name)
+        parts.telemetry = Telemetry(instruments_on(registry), parts.holding.cells, parts.holding.durations, name)
         parts.flow("pay").route("user-1")
 
     assert (
