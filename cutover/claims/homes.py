@@ -221,10 +221,11 @@ class Homes:
         """
         Read; a place that was never made gives None, and one that this process saw and that is gone is lost.
         """
+        was_there = self._was_there
         try:
             found = work()
         except Unavailable as error:
-            if not error.missing or self._was_there:
+            if not error.missing or was_there:
                 raise
             return None
         self._was_there = True
@@ -234,10 +235,11 @@ class Homes:
         """
         Write; a place that was never made is made.
         """
+        was_there = self._was_there  # before another thread makes the place
         try:
             done = work()
         except Unavailable as error:
-            if not error.missing or self._was_there:
+            if not error.missing or was_there:
                 raise
             self._engine.create()
             done = work()

@@ -96,9 +96,9 @@ class RedisEngine:
         """
         Count the homes of each kind. While the server makes room for more or fewer, it may give some of them twice.
         """
-        seconds, _ = self._client.call("TIME")
+        seconds, microseconds = map(int, self._client.call("TIME"))
         counted = {
-            kind: self._count(self._key(migration, "homes", kind), now=int(seconds) * 1000)
+            kind: self._count(self._key(migration, "homes", kind), now=seconds * 1000 + microseconds // 1000)
             for of, kind in self._kinds()
             if of == migration
         }
