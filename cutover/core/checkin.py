@@ -53,6 +53,8 @@ class Kind(StrEnum):
     REQUESTS = "requests"  # decisions; the detail is the reason
     SYNTHETIC = "synthetic"  # decisions for load tests, probes and bots; no detail
     CALLS = "calls"  # calls to a back end; the detail is the outcome
+    FALLBACKS = "fallbacks"  # calls that OLD answered because NEW failed; no detail
+    SHADOWS = "shadows"  # calls that the other side was asked for, too; the detail is the verdict
     VISITS = "visits"  # what happens to visits; a journey stands for the flow, the detail is the event
 
 

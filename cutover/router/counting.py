@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from cutover.core.backend import Backend, Reason
 from cutover.core.checkin import Counted, Kind
+from cutover.core.comparison import Verdict
 
 __all__ = ["OUTCOMES", "Cell", "Counting", "Durations", "FlowCells", "VisitCells"]
 
@@ -122,7 +123,7 @@ class FlowCells:
         durations: How long calls took that the histogram has not taken over yet: observing one takes a lock.
     """
 
-    __slots__ = ("_by_key", "_bypasses", "calls", "decisions", "durations", "synthetic")
+    __slots__ = ("_by_key", "_bypasses", "calls", "decisions", "durations", "fallbacks", "shadows", "synthetic")
 
     def __init__(self, flow: str) -> None:
         self.decisions = {
@@ -136,6 +137,8 @@ class FlowCells:
             for backend, outcome in product(Backend, OUTCOMES)
         }
 
+        self.fallbacks = Cell(Counted(Kind.FALLBACKS, flow, "", ""), Backend.OLD)
+        self.shadows = {v: Cell(Counted(Kind.SHADOWS, flow, "", v), Backend.OLD) for v in Verdict}
         self.durations: Durations = deque(maxlen=MOST_WAITING)
         self._by_key = tuple(cell for (_, reason), cell in self.decisions.items() if reason in BY_KEY)
         self._bypasses: dict[str, Bypass] = {}
@@ -144,6 +147,8 @@ class FlowCells:
         yield from self.decisions.values()
         yield from self.synthetic.values()
         yield from self.calls.values()
+        yield self.fallbacks
+        yield from self.shadows.values()
         yield from tuple(self._bypasses.values())
 
     def watch_bypass(self, journey: str | None) -> None:

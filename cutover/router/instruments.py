@@ -143,6 +143,10 @@ class Instruments:
             Kind.REQUESTS: count(Kind.REQUESTS, "requests", "Decisions of routers", "flow", "backend", "reason"),
             Kind.SYNTHETIC: count(Kind.SYNTHETIC, "synthetic_requests", probes, "flow", "backend"),
             Kind.CALLS: count(Kind.CALLS, "calls", "Calls to a back end by outcome", "flow", "backend", "outcome"),
+            Kind.FALLBACKS: count(Kind.FALLBACKS, "fallbacks", "Calls that OLD answered because NEW failed", "flow"),
+            Kind.SHADOWS: count(
+                Kind.SHADOWS, "shadow_comparisons", "Calls that the other side was asked for too", "flow", "outcome"
+            ),
             Kind.VISITS: count(Kind.VISITS, "visits", "What happens to visits", "journey", "event"),
         }
         self.durations = FreshHistogram(

@@ -14,6 +14,7 @@ import cutover
 from cutover.cli.app import cli as command_line
 from cutover.cli.failures import ExitCode
 from cutover.core.backend import Reason
+from cutover.core.comparison import Verdict
 from cutover.core.checkin import InstanceState
 from cutover.core.gitops import SECTIONS
 from cutover.router.counting import OUTCOMES, VisitCells
@@ -111,6 +112,7 @@ def test_fleet_metrics_are_marked():
     [
         ("metrics.md", "`reason`", {reason.value for reason in Reason}),
         ("metrics.md", "`outcome`", set(OUTCOMES)),
+        ("metrics.md", "`outcome` of shadow comparisons", set(Verdict)),
         ("metrics.md", "`event`", {*VisitCells.__slots__, "bypassed"}),
         ("metrics.md", "`state`", {state.value for state in InstanceState}),
     ],

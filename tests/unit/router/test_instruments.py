@@ -17,6 +17,8 @@ LABELS = {
     "cutover_calls": {"migration", "flow", "backend", "outcome"},
     "cutover_call_duration_seconds": {"migration", "flow", "backend"},
     "cutover_synthetic_requests": {"migration", "flow", "backend"},
+    "cutover_fallbacks": {"migration", "flow"},
+    "cutover_shadow_comparisons": {"migration", "flow", "outcome"},
     "cutover_visits": {"migration", "journey", "event"},
     "cutover_flow_target_ratio": {"migration", "flow"},
     "cutover_progress_target_ratio": {"migration"},
