@@ -169,7 +169,10 @@ def test_eager():
     A task that is run on the spot, as in tests of applications, has its headers too.
     """
     app = Celery()
-    task = app.task(bind=True)(lambda self: str(task_home(self)))
+
+    @app.task(bind=True)
+    def task(self):
+        return str(task_home(self))
 
     assert task.apply(headers=task_headers(home="new")).get() == "new"
     assert task.apply().get() == "Unset.UNSET"
