@@ -77,7 +77,7 @@ class PostgresqlEngine:
         lock = "SELECT pg_advisory_xact_lock(hashtextextended(%(lock)s, 0))"
         with self._pool.taken() as session, session.transaction() as transaction:
             transaction.run(lock, {"lock": f"cutover {self._schema}"})
-            ((is_ours, is_present, is_filled),) = transaction.run(self._queries["places"], {"name": self._schema})
+            ((is_ours, _, is_present, is_filled),) = transaction.run(self._queries["places"], {"name": self._schema})
             if is_ours:
                 return
             if is_filled:
@@ -172,8 +172,7 @@ class PostgresqlEngine:
                 self._check_layout(session)
                 yield session
             except NoTables as missing:
-                ((is_ours, _, is_filled),) = session.run(self._queries["places"], {"name": self._schema})
-                raise self._explained(is_ours=is_ours, is_filled=is_filled) from missing
+                raise self._explained(session) from missing
 
     def _check_layout(self, session: Session) -> None:
         """
@@ -187,11 +186,16 @@ class PostgresqlEngine:
             raise Corrupt(f"{self.url} has homes of the layout {layout}; this version reads {LAYOUT}")
         self._looked_at = monotonic()
 
-    def _explained(self, *, is_ours: bool, is_filled: bool) -> StoreError:
-        if is_ours:
+    def _explained(self, session: Session) -> StoreError:
+        """
+        Say what there is where a table was missing: nothing yet, something else, or homes that lost one.
+        """
+        ((is_ours, is_whole, _, is_filled),) = session.run(self._queries["places"], {"name": self._schema})
+        if is_ours and not is_whole:
             return Corrupt(f"{self.url} is damaged: tables are missing in schema {self._schema}")
-        if is_filled:
+        if is_filled and not is_ours:
             return self._foreign()
+        # Whole means that another process has made it since.
         return Unavailable(f"{self.url} has no schema {self._schema} yet: it holds no homes", missing=True)
 
     def _foreign(self) -> Corrupt:
