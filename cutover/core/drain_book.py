@@ -5,14 +5,13 @@ Read change by change, and kept small: of a ledger of years only those changes s
 accounts for.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeVar
 
 import attrs
 
 from cutover.core.backend import Backend
-from cutover.core.bucketing import PARTS
 from cutover.core.checkin import LEASE
 from cutover.core.instants import parse_instant
 from cutover.core.ledger import Change
@@ -22,6 +21,8 @@ __all__ = ["Drain", "DrainBook", "Stretch"]
 
 NEW, OLD = Backend.NEW, Backend.OLD
 MATTERS: Final = frozenset({"definition", "dials", "cohorts", "overrides", "evictions", "epoch"})
+
+UNKNOWN: Final = -1
 
 Level = Mapping[str | None, int]  # effective parts by cohort; under None for whoever has no dial of a cohort's own
 Place = tuple[str, str]  # a journey and a flow, which it may have left since
@@ -51,7 +52,7 @@ class Drain:
 
     Attributes:
         at: When it was made.
-        level: Where the dial was before: once it is there again, nothing drains. An override's drain knows none.
+        level: Where the dial was before: once it is there again, nothing drains. `UNKNOWN` where no dial did it.
         stretches: In which the visits may have been entered; the last ends with the change.
     """
 
@@ -103,10 +104,18 @@ class _Part:
 
     def named(self, drain: Drain) -> "_Part":
         """
-        Add what an override made; it accounts for all that was made so before.
+        Add what an override made; the later one accounts for all that was made so before.
         """
-        others = (other for other in self.by_name if other.side is not drain.side)
-        return attrs.evolve(self, by_name=(*others, drain))
+        same = [one for one in (*self.by_name, drain) if one.side is drain.side]
+        others = (one for one in self.by_name if one.side is not drain.side)
+        return attrs.evolve(self, by_name=(*others, max(same, key=lambda one: one.version)))
+
+    def remembered(self, side: Backend) -> "_Part":
+        """
+        Keep what drains on a side for a key that no longer follows the dial, which may go back to where it was.
+        """
+        last = max((one for one in self.all() if one.side is side), key=lambda one: one.version, default=None)
+        return self if last is None else self.named(last)
 
 
 @attrs.frozen(kw_only=True)
@@ -253,7 +262,7 @@ class DrainBook:
         if is_in and part.left is not None:
             part, stretches = attrs.evolve(part, left=None), ended[name]
             # What its visits hold by now depends on what they met while it was away.
-            part = part.named(_drain(NEW, PARTS, stretches, change)).named(_drain(OLD, 0, stretches, change))
+            part = part.named(_drain(NEW, UNKNOWN, stretches, change)).named(_drain(OLD, UNKNOWN, stretches, change))
         part = self._renamed(part, place, level, before, stretches, change)
         part = _turned(part, level, stretches, change, is_foreign=self._is_adopted(before))
         if not is_in and part.left is None:
@@ -272,10 +281,13 @@ class DrainBook:
         """
         Give the part that a flow which comes into a journey begins with: visits on their way take it along.
         """
-        was = before.journeys.get(journey)
-        if was is None or not self._journeys[journey].together:
+        others = self._others(journey, before)
+        if not others or not self._journeys[journey].together:
             return None
-        return before.parts[journey, was.flows[0]]
+        return _common([before.parts[journey, flow] for flow in others])
+
+    def _others(self, journey: str, before: _Before) -> tuple[str, ...]:
+        return tuple(flow for flow in self._flows(journey) if (journey, flow) in before.parts)
 
     def _renamed(
         self,
@@ -290,17 +302,22 @@ class DrainBook:
         Add the drains of those keys that overrides send elsewhere.
         """
         name, flow = place
-        known = flow if place in before.parts else before.journeys[name].flows[0]
+        is_adopted = self._is_adopted(before)
+        known = (flow,) if place in before.parts else self._others(name, before)
         for digest in before.digests:
-            was, now = before.named.get((known, digest)), self._named(flow, digest)
-            if was == now and not self._is_adopted(before):
+            were, now = {before.named.get((one, digest)) for one in known}, self._named(flow, digest)
+            if were == {now} and not is_adopted:
                 continue  # its dial may have been turned, which is another drain
-            sides_before = {OLD} if self._is_adopted(before) else _possible(was, now, part.level)
-            sides_after = _possible(now, was, level)
-            if NEW in sides_before and OLD in sides_after:
-                part = part.named(_drain(NEW, PARTS, stretches, change))
-            if OLD in sides_before and NEW in sides_after:
-                part = part.named(_drain(OLD, 0, stretches, change))
+            key = next((override for override in (*were, now) if override is not None), None)
+            if key is None:
+                continue
+            sides_after = _possible(now, key, level)
+            sides_before = {OLD} if is_adopted else set().union(*(_possible(was, key, part.level) for was in were))
+            for side, other in ((NEW, OLD), (OLD, NEW)):
+                if other in sides_after and side in sides_before:
+                    part = part.named(_drain(side, UNKNOWN, stretches, change))
+                elif other in sides_after:
+                    part = part.remembered(side)
         return part
 
     def _evict(self, evictions: Mapping[str, Any]) -> None:
@@ -323,6 +340,22 @@ class DrainBook:
         for place, part in self._parts.items():
             left = None if part.left is None else tuple(map(later, part.left))
             self._parts[place] = attrs.evolve(part.mapped(changed), left=left)
+
+
+def _common(parts: Sequence[_Part]) -> _Part:
+    """
+    Give what may hold for a flow that visits take to NEW where all the others are, and to OLD where one of them is.
+    """
+    cohorts = dict.fromkeys(cohort for part in parts for cohort in part.level)
+    return _Part(
+        level={cohort: min(part.level.get(cohort, part.level[None]) for part in parts) for cohort in cohorts},
+        drains={
+            cohort: tuple(dict.fromkeys(d for part in parts for d in part.drains.get(cohort, part.drains[None])))
+            for cohort in cohorts
+        },
+        by_name=tuple(dict.fromkeys(drain for part in parts for drain in part.by_name)),
+        left=() if any(part.left is not None for part in parts) else None,
+    )
 
 
 def _turned(part: _Part, level: Level, stretches: tuple[Stretch, ...], change: Change, *, is_foreign: bool) -> _Part:
@@ -355,15 +388,13 @@ def _drain(side: Backend, level: int, stretches: tuple[Stretch, ...], change: Ch
     return Drain(side=side, version=change.version, at=change.at, level=level, stretches=stretches)
 
 
-def _possible(override: Override | None, other: Override | None, level: Level) -> set[Backend]:
+def _possible(override: Override | None, key: Override, level: Level) -> set[Backend]:
     """
-    Give the sides that a key may be on; which cohort it is in is not known.
+    Give the sides that a key may be on, by its override or by the dial; which cohort it is in is not known.
     """
     if override is not None:
         return {override[1]}
-    if other is None:
-        return set()
-    return {NEW if other[0] < parts else OLD for parts in level.values()}
+    return {NEW if key[0] < parts else OLD for parts in level.values()}
 
 
 def _merge(mine: dict[str, V], effects: Mapping[str, Any], read: Callable[[Any], V]) -> None:
