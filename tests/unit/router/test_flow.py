@@ -7,6 +7,7 @@ from enum import StrEnum
 from unittest.mock import ANY, Mock
 
 import pytest
+from circumstances import circumstances
 from hypothesis import given
 from hypothesis import strategies as st
 from routers import FIRST, SHOP, after, at, events, logged, totals
@@ -20,12 +21,10 @@ from strategies import (
     begun,
     definition_of,
     hostile_keys,
-    snapshots,
 )
 
 from cutover.core import changes
 from cutover.core.backend import UNSET, Backend, Reason
-from cutover.core.break_glass import EVERY_FLOW
 from cutover.core.bucketing import PARTS
 from cutover.core.decide import decide
 from cutover.router.compiled import Circumstances
@@ -195,14 +194,6 @@ ODD = (
 odd = st.integers(0, len(ODD) - 1).map(ODD.__getitem__)  # their `repr` raises, too
 cohorts = st.none() | st.sampled_from((*COHORTS, Cohort.STAFF, Mixed("staff"))) | odd
 homes = st.just(UNSET) | st.sampled_from((None, OLD, NEW, "old", "new", "tiktok", "tokopedia", "lazada")) | odd
-sides = st.sampled_from(Backend)
-lines = st.just({}) | st.dictionaries(st.sampled_from((*FLOWS, EVERY_FLOW, "unknown")), sides, max_size=3)
-circumstances = st.builds(
-    Circumstances,
-    snapshot=st.none() | snapshots(),
-    secret=st.sampled_from((None, SECRET)),
-    break_glass=lines,
-)
 keys = st.sampled_from(KEYS) | hostile_keys | st.integers(0, len(ODD_KEYS) - 1).map(ODD_KEYS.__getitem__)
 requests = st.lists(st.tuples(keys, cohorts, homes), min_size=1, max_size=4)
 
