@@ -56,7 +56,8 @@ def visit_of(where: Any, journey: str | None = None, *, key: object = UNSET, hom
 
 
 def _place(where: Any) -> Mapping[str, Any] | None:
-    for holder in (*(getattr(where, name, None) for name in HOLDERS), where):
+    for name in HOLDERS:
+        holder = getattr(where, name, None)
         if isinstance(holder, Mapping) and PLACE in holder:
             return holder
-    return None
+    return where if isinstance(where, Mapping) and PLACE in where else None
