@@ -301,6 +301,35 @@ def ended_by_signal(url: str) -> None:
         route(router, 10)
 
 
+def visits(url: str) -> None:
+    """
+    Enter visits, fork, and go on with them in the child, where dials may have moved since; each says where they are.
+    """
+    router = cutover.connect(url, registry=CollectorRegistry(), cache="off", secret="s" * 32)
+    assert router.wait_ready(PATIENCE)
+    purchase, pay = router.journey("purchase"), router.flow("pay")
+    users = {f"user-{user}": purchase.enter(f"user-{user}") for user in range(100)}
+    before = {user: visit.backend for user, visit in users.items()}
+    version = pay.peek("user-1").version
+    pid = os.getpid()
+
+    def go_on() -> None:
+        assert until(lambda: pay.peek("user-1").version > version)
+        for user, visit in users.items():
+            again = purchase.enter(user, token=visit.token)
+            assert (again.backend, pay.route(again), pay.route(visit)) == (before[user],) * 3
+        pay.route("user-1")
+        if os.getpid() != pid:
+            router.close()
+
+    forked = child(go_on)
+    say(sides=sorted({str(side) for side in before.values()}))
+    go_on()
+    ended = codes([forked])
+    router.close()
+    say(codes=ended)
+
+
 def closing_while_forking(url: str) -> None:
     """
     Close routers in one thread while another forks: every child can route and close, and the parent ends.

@@ -4,6 +4,15 @@ Routers in real processes, forked in traffic and ended in every way: nothing han
 
 import signal
 
+from router_processes import TOML
+
+import cutover
+
+JOURNEY = """
+[journeys.purchase]
+flows = ["browse", "pay"]
+"""
+
 
 def counted(control, kind: str = "requests") -> int:
     """
@@ -54,6 +63,22 @@ def test_fork_after_close(routing, control, url):
     """
     with routing("closed_before", url) as process:
         assert process.said() == {"codes": [0]}
+
+
+def test_visits_go_on_in_a_child(routing, control, url):
+    """
+    A visit that was entered before a fork goes on in parent and child, on its side, and each event is counted once.
+    """
+    control.apply(cutover.Migration.parse(TOML + JOURNEY), confirm=True)
+    control.set("purchase", 50, reason="half")
+    with routing("visits", url) as process:
+        assert process.said() == {"sides": ["new", "old"]}
+        control.set("purchase", 0, reason="none")
+
+        assert process.said() == {"codes": [0]}
+    totals = control.fleet().totals().items()
+    events = {counted.detail: number for counted, number in totals if counted.kind == "visits" and number}
+    assert events == {"entered": 100, "resumed": 200, "bypassed": 2}
 
 
 def test_forks_that_tell_nobody(routing, control, url):

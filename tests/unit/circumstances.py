@@ -2,11 +2,14 @@
 All that routing may depend on besides the request, as hypothesis strategies; and a router's part that holds it.
 """
 
+from collections import Counter
+
 from hypothesis import strategies as st
 from strategies import FLOWS, JOURNEYS, SECRET, snapshots
 
 from cutover.core.backend import Backend
 from cutover.core.break_glass import EVERY_FLOW
+from cutover.core.checkin import Kind
 from cutover.router.compiled import Circumstances
 from cutover.router.flow import Flow
 from cutover.router.holding import Holding
@@ -72,5 +75,8 @@ class Desk:
         """
         Give what was counted of a journey's visits, without zeros.
         """
-        counted = {cell.counted.detail: cell.total for cell in self.holding.cells() if cell.counted.flow == name}
-        return {event: total for event, total in counted.items() if total}
+        counted: Counter[str] = Counter()
+        for cell in self.holding.cells():
+            if cell.counted.kind is Kind.VISITS and cell.counted.flow == name:
+                counted[cell.counted.detail] += cell.total
+        return dict(+counted)

@@ -64,12 +64,13 @@ def put(target: str, key: str, side: Backend) -> Verb:
 
 def test_order_of_rules():
     """
-    Taking the rules away one by one shows them in their order: home, break-glass, override, cohort, flow.
+    Taking the rules away one by one shows them in their order: home, break-glass, visit, override, cohort, flow.
     """
     snapshot = after(put("browse", FIRST, NEW), at("browse", 25_000, "staff"))
     rules: Sequence[tuple[str, object, Reason, Backend]] = (
         ("home", "new", Reason.HOME, NEW),
         ("break_glass", {"browse": OLD}, Reason.BREAK_GLASS, OLD),
+        ("visit", OLD, Reason.VISIT, OLD),
         ("secret", SECRET, Reason.OVERRIDE, NEW),
         ("cohort", "staff", Reason.COHORT, NEW),
     )
@@ -257,6 +258,14 @@ def test_no_key(key, parts, side, reason):
     snapshot = after(at("browse", parts))
 
     assert decide(snapshot, "browse", key, secret=SECRET)[1:3] == (side, reason)
+
+
+@given(st.none() | snapshots(), st.sampled_from((*FLOWS, "fly")), hostile_keys, st.sampled_from(Backend))
+def test_a_visit_keeps_its_side(snapshot, flow, key, side):
+    """
+    Whatever holds, and where nothing is known, a visit that has the flow keeps it on its side.
+    """
+    assert decide(snapshot, flow, key, visit=side, secret=SECRET)[1:3] == (side, Reason.VISIT)
 
 
 @given(st.none() | snapshots(), st.sampled_from((*FLOWS, "fly", "")), hostile_keys, hostile_keys, hostile_keys)

@@ -68,6 +68,26 @@ def test_overrides_at_the_edges():
         assert cell.detail == "override"
 
 
+@pytest.mark.parametrize("side", Backend)
+def test_a_visit_meets_its_own_cell(side):
+    """
+    A visit's side counts as `visit`, and as `break_glass` on the file's side where a line reaches the flow.
+    """
+    for lines, expected in (({}, (side, "visit")), ({"pay": Backend.OLD}, (Backend.OLD, "break_glass"))):
+        cell = plan_of("cart", snapshot=FIRST, break_glass=lines).visits[side]
+
+        assert (cell.backend, cell.detail) == expected
+
+
+def test_together():
+    """
+    A plan names the journey of its flow only if that goes together.
+    """
+    assert plan_of("pay", snapshot=FIRST).together == "purchase"
+    assert plan_of("browse", snapshot=FIRST).together is None
+    assert plan_of("pay").together is None
+
+
 def test_the_secret_is_not_shown():
     """
     Neither circumstances nor a plan show the secret where they are printed.

@@ -79,6 +79,8 @@ REFUSED = {
     "migration of another type": {"migration": 5},
     "short secret": {"secret": "s" * 31},
     "secret of another type": {"secret": b"s" * 32},
+    "short secret beside another": {"secret": "s" * 32 + "," + "t" * 31},
+    "no secret behind a comma": {"secret": "s" * 32 + ","},
     "cache": {"cache": "a\0b"},
     "cache of another type": {"cache": 5},
     "bootstrap": {"bootstrap": "a\0b"},
@@ -105,6 +107,55 @@ def test_the_secret_is_not_told(connect):
         connect("memory:never", secret="swordfish")
 
     assert "swordfish" not in str(caught.value)
+
+
+def test_a_journey_needs_a_secret(connect, url):
+    """
+    Without a secret a journey is refused when its handle is made, and everything else works.
+    """
+    router = connect(url)
+    with pytest.raises(
+        ConfigurationError, match=r"^the journey 'purchase' needs .* connect\(secret=...\) or CUTOVER_SECRET"
+    ):
+        router.journey("purchase")
+
+    assert router.wait_ready(10)
+    assert router.flow("pay").route("user-1") is cutover.Backend.NEW
+
+
+def test_visits_of_two_processes(connect, url, monkeypatch):
+    """
+    A visit that one router has entered goes on in another one with the same secret, from parameter or environment, also
+    while the secret is changed.
+    """
+    old, new = "o" * 32, "n" * 32
+    first = connect(url, secret=old)
+    monkeypatch.setenv("CUTOVER_SECRET", f"{new}, {old}")
+    second = connect(url)
+    third = connect(url, secret=new)
+    for router in (first, second, third):
+        assert router.wait_ready(10)
+    visit = first.journey("purchase").enter("user-1")
+
+    assert visit.backend is cutover.Backend.NEW
+    assert not second.journey("purchase").enter("user-1", token=visit.token).rewritten
+    assert third.journey("purchase").enter("user-1", token=visit.token).rewritten
+    assert second.journey("purchase") is second.journey("purchase")
+
+
+def test_visits_before_the_store_answers(connect):
+    """
+    A router that has heard nothing yet honours a visit of another one, where it is told the migration's name or not.
+    """
+    known = connect(ScriptedStore(reading(NEW)), secret="s" * 32)
+    assert known.wait_ready(10)
+    visit = known.journey("purchase").enter("user-1")
+    for name in (NAME, None):
+        waiting = connect("memory:nobody-writes-here", migration=name, secret="s" * 32)
+        again = waiting.journey("purchase").enter("user-1", token=visit.token)
+
+        assert (waiting.ready, again.backend, again.token) == (False, cutover.Backend.NEW, visit.token)
+        assert waiting.flow("pay").route(again) is cutover.Backend.NEW
 
 
 @pytest.mark.parametrize("fleet_metrics", [False, True])

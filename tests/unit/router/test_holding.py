@@ -2,11 +2,12 @@
 What holds reaches every flow, whenever the flow was made.
 """
 
-from routers import FIRST, Parts, Script, after, at, events, logged, reading, totals
-from strategies import KEYS, SECRET
+from circumstances import Desk
+from routers import FIRST, SHOP, Parts, Script, after, at, events, logged, reading, totals
+from strategies import KEYS, SECRET, begun, definition_of
 
 from cutover.core import changes
-from cutover.core.backend import Backend
+from cutover.core.backend import UNSET, Backend
 from cutover.core.bucketing import PARTS
 
 NEW = after(at("browse", PARTS), at("purchase", PARTS))
@@ -29,6 +30,76 @@ def test_the_same_handle_for_the_same_name():
     parts = parts_of()
 
     assert parts.flow("pay") is parts.flow("pay")
+
+
+def test_the_same_journey_for_the_same_name():
+    """
+    A journey that is asked for twice is counted in one place.
+    """
+    desk = Desk()
+
+    assert desk.journey() is desk.journey()
+    assert desk.journey() is not desk.journey("look")
+
+
+def test_reaches_journeys_made_before_and_after():
+    """
+    A snapshot and a line hold for the journeys that there are, and for those made later.
+    """
+    for early in (True, False):
+        desk = Desk()
+        if early:
+            desk.journey()
+        desk.take(NEW)
+        assert desk.journey().enter("user-1").backend is Backend.NEW
+        desk.holding.take_floor(frozenset({"pay"}))
+        assert desk.journey().enter("user-1").backend is Backend.OLD
+
+
+def test_an_unknown_journey_is_told_once():
+    """
+    A journey that the migration does not have is told once, whichever came first; a known one is not.
+    """
+    desk = Desk()
+    desk.journey("early")
+    desk.journey()
+    for _ in range(2):
+        desk.take(FIRST)
+    desk.journey("late")
+
+    assert [(entry["event"], entry["journey"]) for entry in logged(desk.notices)] == [
+        ("cutover.journey_unknown", "early"),
+        ("cutover.journey_unknown", "late"),
+    ]
+
+
+def test_bypassed_follows_the_definition():
+    """
+    A bare key counts as bypassed while its flow is in a `together` journey; a visit, a home and a load test do not.
+    """
+    desk = Desk()
+    pay, purchase = desk.flow("pay"), desk.journey()
+    pay.route("user-1")
+    assert desk.events() == {}
+
+    desk.take(NEW)
+    visit = purchase.enter("user-1")
+    for key, home, synthetic in (("user-1", "new", False), ("user-1", "lazada", False), (visit, UNSET, False)):
+        pay.route(key, home=home, synthetic=synthetic)
+    pay.route("user-1", synthetic=True)
+    pay.peek("user-1")
+    assert "bypassed" not in desk.events()
+
+    pay.route("user-1")
+    pay.decide(None)
+    assert desk.events()["bypassed"] == 2
+
+    desk.take(begun(definition_of(*SHOP.flows)))
+    pay.route("user-1")
+    assert desk.events()["bypassed"] == 2
+    desk.take(NEW)
+    pay.route("user-1")
+    assert desk.events()["bypassed"] == 3
 
 
 def test_reaches_flows_made_before_and_after():

@@ -76,6 +76,40 @@ def test_a_definition():
     assert pay.route("anyone") is Backend.NEW
 
 
+def test_visits():
+    """
+    A journey of the application's own definition is there with its visits, without a secret to be given.
+    """
+    router = cutover.testing.router(DEFINITION, pay="new", cart="new")
+    visit = router.journey("purchase").enter("anyone")
+    router.set(pay="old")
+    again = router.journey("purchase").enter("anyone", token=visit.token)
+
+    assert (visit.backend, again.backend) == (Backend.NEW, Backend.NEW)
+    assert router.flow("pay").route(again) is Backend.NEW
+    assert router.journey("purchase").enter("anyone").backend is Backend.OLD
+    labels = {"migration": "move", "journey": "purchase"}
+    counted = {
+        event: router.registry.get_sample_value("cutover_visits_total", {**labels, "event": event})
+        for event in ("entered", "resumed", "bypassed")
+    }
+    assert counted == {"entered": 2, "resumed": 1, "bypassed": 0}
+
+
+def test_bypassed():
+    """
+    A test sees where an application forgets the visit.
+    """
+    router = cutover.testing.router(DEFINITION, pay="new", cart="new")
+    pay = router.flow("pay")
+    pay.route("anyone")
+    pay.route(router.journey("purchase").enter("anyone"))
+    pay.route("anyone", home="new")
+
+    labels = {"migration": "move", "journey": "purchase", "event": "bypassed"}
+    assert router.registry.get_sample_value("cutover_visits_total", labels) == 1
+
+
 def test_counts():
     """
     What was routed can be looked up in the router's own registry.
