@@ -188,12 +188,12 @@ def _waiting(flow: FlowStatus, facts: Facts, instances: tuple[Instance, ...]) ->
         if drain.waiting_for:
             yield _open_drain(drain)
     yield from _held_back(flow, facts)
+    yield from _drains_to(Backend.NEW, flow)
     if not flow.window_requests:
         yield Waiting("no traffic yet" if not flow.old_requests + flow.new_requests else "no traffic now")
     lost = [i.seen for i in instances if i.state is InstanceState.LOST]
     if lost:
         yield Waiting(f"{len(lost)} of {len(instances)} instances lost", min(lost))
-    yield from _drains_to(Backend.NEW, flow)
     if 0 < flow.effective < PARTS and flow.held_by is None and not snapshot.frozen:
         yield Waiting("the next step", flow.changed_at)
     yield from _drains_to(Backend.OLD, flow)

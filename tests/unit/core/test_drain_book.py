@@ -302,6 +302,17 @@ def test_each_cohort_by_itself():
     assert {side for _, side, _ in shown(*steps, turn("purchase", None, "staff"), turn("purchase", 50))} == {OLD}
 
 
+def test_a_cohort_takes_along_what_it_did_with_the_others():
+    """
+    Visits of a cohort that got a dial of its own since drain by the change that lowered everybody's, also when the
+    others are back where they were.
+    """
+    steps = [turn("purchase", 50), turn("purchase", 20), turn("purchase", 10, "staff"), turn("purchase", 50)]
+    drains = book_of(*steps).drains()["pay"]
+
+    assert (NEW, 3, 50_000) in {(drain.side, drain.version, drain.level) for drain in drains}
+
+
 @pytest.mark.parametrize(
     ("steps", "expected"),
     [
@@ -420,8 +431,8 @@ def test_an_override_outlives_the_dial():
 
 def test_a_flow_that_comes_into_a_journey_follows_its_overrides():
     """
-    A visit that is on OLD in one flow of a sticky journey takes a flow there that comes in as the journey goes together,
-    although an override of another flow then holds for all.
+    A visit that is on OLD in one flow of a sticky journey takes a flow there that comes in when the journey goes
+    together, although an override of another flow then holds for all.
     """
     steps = [put("cart", KEYS[-1], NEW), define(flows=("cart", "pay", "browse"))]
 
