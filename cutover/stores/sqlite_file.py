@@ -35,7 +35,7 @@ RETRY: Final = 0.005
 QUERIES: Final = load_queries("sqlite.sql")
 GATE: Final = Gate()  # one for all files: SQLite's locks are the process's, and a transaction takes a millisecond
 SETTINGS: Final = (
-    "PRAGMA journal_mode = DELETE",
+    "PRAGMA journal_mode = DELETE",  # the first, which another program's file goes without
     "PRAGMA synchronous = EXTRA",  # the folder is synced too: a commit survives power loss
     "PRAGMA fullfsync = ON",  # macOS: through the disk's cache
     "PRAGMA mmap_size = 0",  # a file that is truncated underneath must be an error, not a signal
@@ -47,12 +47,16 @@ SETTINGS: Final = (
 class SqliteFile:
     """
     The file of one store. Safe to use from any thread and after a fork.
+
+    Args:
+        is_ours: Whether only this library writes it; the file of another program keeps its journal mode, and is not
+            checked for whose it is.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, is_ours: bool = True) -> None:
         self.path = str(Path(path).absolute())  # a later chdir must not lead to another file
         self._closed = False
-        self._handles = PerProcess(lambda: _Handle(self.path))
+        self._handles = PerProcess(lambda: _Handle(self.path, is_ours=is_ours))
 
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """
@@ -144,8 +148,9 @@ class _Handle:
         commits: How many changes were written through it, which `data_version` does not show.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, is_ours: bool = True) -> None:
         self.path = path
+        self.is_ours = is_ours
         self.closed = threading.Event()
         self.commits = 0
         self._connection: sqlite3.Connection | None = None
@@ -161,8 +166,9 @@ class _Handle:
         if self._connection is not None and identity != self._identity:
             self.drop()
         if self._connection is None:
-            check_journal(self.path)
-            self._connection = _connect(self.path)
+            if self.is_ours:
+                check_journal(self.path)
+            self._connection = _connect(self.path, SETTINGS if self.is_ours else SETTINGS[1:])
             self._identity = identity
             self._opened += 1
         return self._connection
@@ -245,7 +251,8 @@ def _begin(handle: _Handle, begin: str) -> sqlite3.Connection:
         raise Unavailable(f"the store in {handle.path} was closed")
     connection = handle.connection()
     connection.execute(begin)
-    _check_ours(connection, handle.path)
+    if handle.is_ours:
+        _check_ours(connection, handle.path)
     return connection
 
 
@@ -292,7 +299,7 @@ def _status(path: str) -> os.stat_result:
     return status
 
 
-def _connect(path: str) -> sqlite3.Connection:
+def _connect(path: str, settings: tuple[str, ...] = SETTINGS) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"file:{quote(path)}?mode=rw",  # never creates
         uri=True,
@@ -301,7 +308,7 @@ def _connect(path: str) -> sqlite3.Connection:
         check_same_thread=False,  # the gate lets one thread in at a time
     )
     try:
-        for setting in SETTINGS:
+        for setting in settings:
             connection.execute(setting).close()
     except BaseException:
         connection.close()

@@ -1,0 +1,116 @@
+"""
+The functions that an application gives for a write: checked when it is built, called here and later.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+
+from cutover.core.backend import Backend
+from cutover.errors import ConfigurationError
+from cutover.mirror.arguments import decoded_arguments, decoded_key
+from cutover.mirror.base import Entry, Intent
+
+__all__ = ["Functions", "other_side"]
+
+LOOK: Final = 0.2  # seconds between looks whether the loop of the application still runs
+
+
+@attrs.frozen(kw_only=True)
+class Functions:
+    """
+    Those of one write, all of one kind.
+
+    Attributes:
+        sides: Writes, on each side.
+        confirm: Tells whether the authoritative side has a write; None where it cannot be asked.
+        is_async: They are coroutine functions.
+    """
+
+    sides: dict[Backend, Callable[..., Any]]
+    confirm: Callable[..., Any] | None
+    is_async: bool
+
+    @classmethod
+    def of(cls, write: str, old: object, new: object, confirm: object = None) -> "Functions":
+        """
+        Check what an application gives.
+
+        Raises:
+            ConfigurationError: If one cannot be called, is a generator, or is of another kind than the others.
+        """
+        given = {"old": old, "new": new, **({} if confirm is None else {"confirm": confirm})}
+        kinds = {name: _kind(write, name, function) for name, function in given.items()}
+        if len(set(kinds.values())) > 1:
+            shown = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
+            raise ConfigurationError(f"write {write}: {shown}; allowed: all functions, or all coroutine functions")
+        return cls(
+            sides={Backend.OLD: given["old"], Backend.NEW: given["new"]},  # type: ignore[dict-item]  # checked above
+            confirm=given.get("confirm"),  # type: ignore[arg-type]  # checked above
+            is_async="a coroutine function" in kinds.values(),
+        )
+
+    def call(self, function: Callable[..., Any], intent: Intent) -> Any:
+        """
+        Call one of them for an intent; of coroutine functions this gives what is to be awaited.
+        """
+        args, kwargs = decoded_arguments(intent.entry.arguments)
+        return function(decoded_key(intent.entry.key), *args, sequence=intent.sequence, **kwargs)
+
+    def call_here(self, function: Callable[..., Any], intent: Intent, loop: asyncio.AbstractEventLoop | None) -> Any:
+        """
+        Call one of them from a thread of ours.
+
+        Args:
+            loop: Where coroutines run as long as it does, because what they use may belong to it; else in a loop of
+                their own.
+        """
+        result = self.call(function, intent)
+        if not self.is_async:
+            return result
+        if loop is None or not loop.is_running():
+            return asyncio.run(_awaited(result))
+        future = asyncio.run_coroutine_threadsafe(_awaited(result), loop)
+        while True:
+            try:
+                return future.result(LOOK)
+            except TimeoutError:
+                if future.done():
+                    return future.result()
+                if not loop.is_running():
+                    raise ConnectionError("the event loop ended before the write did") from None
+
+
+async def _awaited(result: Any) -> Any:
+    return await result
+
+
+def other_side(entry: Entry) -> Backend:
+    """
+    Give the side that is not the authoritative one.
+    """
+    return Backend.OLD if entry.side is Backend.NEW else Backend.NEW
+
+
+def _kind(write: str, name: str, function: object) -> str:
+    if not callable(function):
+        raise ConfigurationError(f"write {write}: {name} is a {type(function).__name__}; allowed: a function")
+    looked_at = function if inspect.isroutine(function) or inspect.isclass(function) else _inner(function)
+    if inspect.isgeneratorfunction(looked_at) or inspect.isasyncgenfunction(looked_at):
+        raise ConfigurationError(
+            f"write {write}: {name} is a generator function, of which a call does nothing yet; allowed: a function "
+            "that writes and returns"
+        )
+    return "a coroutine function" if inspect.iscoroutinefunction(looked_at) else "a function"
+
+
+def _inner(function: Any) -> Any:
+    """
+    Give what a partial or an object with `__call__` runs.
+    """
+    while hasattr(function, "func"):
+        function = function.func
+    return function if inspect.isroutine(function) else type(function).__call__

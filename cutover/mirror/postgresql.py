@@ -1,0 +1,322 @@
+"""
+``postgresql://``: an outbox for many machines. Durable once acknowledged.
+
+It lies in a schema beside that of a store, ``cutover_mirror``: an application that writes need not be allowed to turn
+dials.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+import attrs
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
+
+from cutover.claims.pool import Pool
+from cutover.core.backend import Backend
+from cutover.errors import ConfigurationError, Corrupt, StoreError, Unavailable
+from cutover.mirror.base import Act, Entry, Intent, Rule, Shortfall, State, no_tables, state_in
+from cutover.stores.postgresql_errors import NoTables
+from cutover.stores.postgresql_session import Rows, Session
+from cutover.stores.postgresql_url import parse
+from cutover.stores.queries import load_queries
+
+__all__ = ["PostgresqlOutbox", "PostgresqlStatements"]
+
+LAYOUT: Final = 1
+SUFFIX: Final = "_mirror"
+LONGEST_SCHEMA: Final = 63  # PostgreSQL would cut a longer name short
+HERE: Final = "cutover."  # how the queries are written down
+QUERIES: Final = load_queries("postgresql.sql", package="cutover.mirror")
+# Durable whatever the database's default; stronger settings are left alone.
+DURABLY: Final = (
+    "SELECT CASE WHEN current_setting('synchronous_commit') = 'off' "
+    "THEN set_config('synchronous_commit', 'on', true) END; "
+)
+
+
+class PostgresqlOutbox:
+    """
+    An outbox in one schema of a PostgreSQL database.
+    """
+
+    def __init__(self, url: str) -> None:
+        address = parse(url)
+        self._schema = address.schema + SUFFIX
+        if len(self._schema) > LONGEST_SCHEMA:
+            raise ConfigurationError(
+                f"the schema {address.schema!r} is too long for an outbox, which lies in {self._schema!r}; "
+                f"allowed: up to {LONGEST_SCHEMA - len(SUFFIX)} characters"
+            )
+        self._queries = {name: text.replace(HERE, f'"{self._schema}".') for name, text in QUERIES.items()}
+        self._pool = Pool(attrs.evolve(address, notify=False))
+        self._is_checked = False
+
+    @property
+    def url(self) -> str:
+        """
+        Name the place, without credentials.
+        """
+        return self._pool.address.shown
+
+    def create(self) -> None:
+        """
+        Make the schema and its tables; nothing where they are.
+
+        Raises:
+            Corrupt: If the schema holds the tables of another program.
+        """
+        lock = "SELECT pg_advisory_xact_lock(hashtextextended(%(lock)s, 0))"
+        with self._pool.taken() as session, session.transaction() as transaction:
+            transaction.run(lock, {"lock": f"cutover {self._schema}"})
+            ((is_ours, is_present, is_filled),) = transaction.run(self._queries["places"], {"name": self._schema})
+            if is_ours:
+                return
+            if is_filled:
+                raise Corrupt(f"{self.url} has a schema {self._schema} of another program; choose another one")
+            if not is_present:
+                transaction.run(f'CREATE SCHEMA "{self._schema}"')
+            transaction.run_script(self._queries["create"])
+
+    def register(self, migration: str, rule: Rule) -> None:
+        """
+        Put a write on record.
+        """
+        self._rows("register", {"migration": migration, **attrs.asdict(rule)})
+
+    def record(self, entry: Entry, holder: str, lease: float) -> Intent:
+        """
+        Store a new intent, never twice: where the answer is lost, it is not sent again.
+        """
+        values = _new(entry, State.CALLING, holder=holder, lease=lease)
+        with self._entered() as session, session.transaction() as transaction:
+            ((id_, sequence),) = transaction.run(self._queries["record"], values)
+            ((is_behind,),) = transaction.run(self._queries["behind"], {**values, "sequence": sequence})
+        return Intent(id=id_, entry=entry, sequence=sequence, state=State.CALLING, is_behind=is_behind)
+
+    def transaction(self) -> "PostgresqlStatements":
+        """
+        Give what records intents through the application's connections.
+        """
+        ((_, id_),) = self._rows("layout", {})
+        return PostgresqlStatements(self.url, id_, self._queries)
+
+    def done(self, intent: Intent) -> None:
+        """
+        Take an intent out.
+        """
+        self._rows("done", {"id": intent.id})
+
+    def put_back(self, intent: Intent, pause: float, holder: str | None = None) -> None:
+        """
+        Write an intent's state, as `Outbox.put_back` says.
+        """
+        values = {
+            "id": intent.id,
+            "state": intent.state,
+            "attempts": intent.attempts,
+            "error": intent.error.replace("\0", ""),
+            "pause": pause,
+            "holder": holder,
+        }
+        if not self._rows("put_back", values) and holder is None:
+            anew = {**attrs.asdict(intent.entry), **values, "sequence": intent.sequence, "age": intent.age}
+            self._rows("anew", anew)
+
+    def take(self, migration: str, writes: Collection[str], holder: str, lease: float, limit: int) -> Sequence[Intent]:
+        """
+        Give intents whose time has come, and hold them.
+        """
+        wanted = {"writes": sorted(writes), "holder": holder, "lease": lease, "limit": limit}
+        rows = self._rows("take", {"migration": migration, **wanted})
+        return [self._intent(row) for row in rows]
+
+    def renew(self, ids: Collection[int], holder: str, lease: float) -> None:
+        """
+        Hold intents for longer.
+        """
+        self._rows("renew", {"ids": list(ids), "holder": holder, "lease": lease})
+
+    def shortfalls(self, migration: str) -> Sequence[Shortfall]:
+        """
+        Count what is undelivered.
+        """
+        return [_shortfall(row) for row in self._rows("shortfalls", {"migration": migration}, prefix="")]
+
+    def dead(self, migration: str, limit: int) -> Sequence[Intent]:
+        """
+        List dead letters.
+        """
+        return [self._intent(row) for row in self._rows("dead", {"migration": migration, "limit": limit}, prefix="")]
+
+    def revive(self, migration: str, states: Mapping[int, State], act: Act) -> Sequence[int]:
+        """
+        Give dead letters another state.
+        """
+        given = {"ids": list(states), "states": [state.value for state in states.values()]}
+        return self._acted("revive", {"migration": migration, **given}, act)
+
+    def drop(self, migration: str, ids: Collection[int], act: Act) -> Sequence[int]:
+        """
+        Take dead letters out for good.
+        """
+        return self._acted("drop", {"migration": migration, "ids": list(ids)}, act)
+
+    def acts(self, migration: str, limit: int) -> Sequence[Act]:
+        """
+        List what operators did.
+        """
+        rows = self._rows("acts", {"migration": migration, "limit": limit}, prefix="")
+        return [Act(at=at, actor=actor, verb=verb, reason=why, ids=tuple(ids)) for at, actor, verb, why, ids in rows]
+
+    def close(self) -> None:
+        """
+        Let go of the connections; may be called twice, and from any thread.
+        """
+        self._pool.close()
+
+    def _acted(self, query: str, values: Mapping[str, Any], act: Act) -> Sequence[int]:
+        with self._entered() as session, session.transaction() as transaction:
+            there = sorted(id_ for (id_,) in transaction.run(self._queries[query], values))
+            if there:
+                of = {"migration": values["migration"], **attrs.asdict(act), "ids": there}
+                transaction.run(self._queries["act"], of)
+        return there
+
+    def _rows(self, query: str, values: Mapping[str, Any], *, prefix: str = DURABLY) -> Rows:
+        with self._entered() as session:
+            return session.run(prefix + self._queries[query], values, writes=bool(prefix))
+
+    @contextmanager
+    def _entered(self) -> Iterator[Session]:
+        with self._pool.taken() as session:
+            try:
+                if not self._is_checked:
+                    self._check_layout(session)
+                yield session
+            except NoTables as missing:
+                raise self._explained(session) from missing
+
+    def _check_layout(self, session: Session) -> None:
+        layouts = [layout for layout, _ in session.run(self._queries["layout"])]
+        if layouts != [LAYOUT]:
+            shown = ", ".join(map(str, layouts)) or "none"
+            raise Corrupt(f"{self.url} has an outbox of the layout {shown}; this version reads {LAYOUT}")
+        self._is_checked = True
+
+    def _explained(self, session: Session) -> StoreError:
+        ((is_ours, _, is_filled),) = session.run(self._queries["places"], {"name": self._schema})
+        if is_ours or is_filled:
+            return Corrupt(f"{self.url} has a schema {self._schema} that is no outbox, or a damaged one")
+        return no_tables(f"{self.url}, schema {self._schema},")
+
+    def _intent(self, row: tuple[Any, ...]) -> Intent:
+        id_, migration, flow, write, lane, key, side, arguments, sequence, state, attempts, error, age = row
+        return Intent(
+            id=id_,
+            entry=Entry(
+                migration=migration,
+                flow=flow,
+                write=write,
+                lane=lane,
+                key=key,
+                side=Backend(side),
+                arguments=arguments,
+            ),
+            sequence=sequence,
+            state=state_in(self.url, state),
+            attempts=attempts,
+            error=error,
+            age=max(0.0, age),
+        )
+
+
+class PostgresqlStatements:
+    """
+    Records intents through connections of the application to one database, `psycopg.Connection`; or, with the methods
+    named with a leading ``a``, `psycopg.AsyncConnection`.
+
+    Args:
+        id_: The outbox's own, which tells its database from others.
+    """
+
+    def __init__(self, url: str, id_: str, queries: Mapping[str, str]) -> None:
+        self._url = url
+        self._id = id_
+        self._queries = queries
+
+    def record(self, connection: "psycopg.Connection[Any]", entry: Entry) -> Intent:
+        """
+        Insert an intent in the open transaction.
+        """
+        _check_open(connection)
+        with self._explained(), connection.cursor(row_factory=tuple_row) as cursor:
+            rows = cursor.execute(self._queries["record"].encode(), self._values(entry)).fetchall()
+        return self._intent(entry, rows)
+
+    def withdraw(self, connection: "psycopg.Connection[Any]", intent: Intent) -> None:
+        """
+        Take it out again, unless the transaction has failed or is over.
+        """
+        if connection.info.transaction_status is TransactionStatus.INTRANS:
+            connection.execute(self._queries["done"].encode(), {"id": intent.id})
+
+    async def arecord(self, connection: "psycopg.AsyncConnection[Any]", entry: Entry) -> Intent:
+        """
+        Insert an intent in the open transaction.
+        """
+        _check_open(connection)
+        with self._explained():
+            async with connection.cursor(row_factory=tuple_row) as cursor:
+                await cursor.execute(self._queries["record"].encode(), self._values(entry))
+                rows = await cursor.fetchall()
+        return self._intent(entry, rows)
+
+    async def awithdraw(self, connection: "psycopg.AsyncConnection[Any]", intent: Intent) -> None:
+        """
+        Take it out again, unless the transaction has failed or is over.
+        """
+        if connection.info.transaction_status is TransactionStatus.INTRANS:
+            with suppress(psycopg.OperationalError):  # lost meanwhile, and with it the transaction
+                await connection.execute(self._queries["done"].encode(), {"id": intent.id})
+
+    def _values(self, entry: Entry) -> dict[str, Any]:
+        return {**_new(entry, State.PENDING), "outbox": self._id}
+
+    def _intent(self, entry: Entry, rows: Sequence[tuple[Any, ...]]) -> Intent:
+        if not rows:
+            raise ConfigurationError(f"the connection is to another database than the outbox in {self._url}")
+        ((id_, sequence),) = rows
+        return Intent(id=id_, entry=entry, sequence=sequence, state=State.PENDING)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+            raise no_tables(f"the connection's database, which should be {self._url},") from error
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise Unavailable(f"the connection's user may not write the outbox in {self._url}: {error}") from error
+
+
+def _check_open(connection: "psycopg.Connection[Any] | psycopg.AsyncConnection[Any]") -> None:
+    if connection.autocommit and connection.info.transaction_status is TransactionStatus.IDLE:
+        raise ConfigurationError("the connection has no transaction open: begin one, or leave outbox= out")
+
+
+def _new(entry: Entry, state: State, *, holder: str | None = None, lease: float = 0.0) -> dict[str, Any]:
+    return {**attrs.asdict(entry), "state": state, "holder": holder, "lease": lease, "outbox": None}
+
+
+def _shortfall(row: tuple[Any, ...]) -> Shortfall:
+    flow, name, allowed, confirms, backlog, dead, oldest, new, old, blocked = row
+    return Shortfall(
+        rule=Rule(flow=flow, name=name, allowed_backlog=allowed, confirms=confirms),
+        backlog=backlog,
+        dead=dead,
+        oldest=max(0.0, oldest),
+        lacks={Backend.OLD: new, Backend.NEW: old},
+        blocked=blocked,
+    )
