@@ -7,6 +7,7 @@ accounts for.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import chain, groupby
 from typing import Any, Final, NamedTuple, TypeVar
 
 import attrs
@@ -22,6 +23,7 @@ __all__ = ["Drain", "DrainBook", "Stretch"]
 NEW, OLD = Backend.NEW, Backend.OLD
 MATTERS: Final = frozenset({"definition", "dials", "cohorts", "overrides", "evictions", "epoch"})
 
+TURNS: Final = frozenset({"dials", "cohorts"})
 UNKNOWN: Final = -1
 
 Level = Mapping[str | None, int]  # effective parts by cohort; under None for whoever has no dial of a cohort's own
@@ -156,8 +158,12 @@ class DrainBook:
         book._cohorts = {flow: dict(own) for flow, own in self._cohorts.items()}
         book._overrides = {flow: dict(own) for flow, own in self._overrides.items()}
         book._journeys, book._of = self._journeys, self._of  # never changed, only replaced
-        for change in changes:
-            book._take(change)
+        for only_turns, run in groupby(changes, _only_turns):
+            if only_turns:
+                book._take_turns(run)
+            else:
+                for change in run:
+                    book._take(change)
         return book
 
     def drains(self) -> dict[str, tuple[Drain, ...]]:
@@ -169,6 +175,34 @@ class DrainBook:
             if flow in self._dials and (drains := tuple(part.all())):
                 found[flow] = (*found.get(flow, ()), *drains)
         return found
+
+    def _take_turns(self, run: Iterable[Change]) -> None:
+        """
+        Learn what changes say that turn dials and do nothing else, at once: most of a ledger is such.
+        """
+        places: dict[str, list[Place]] = {}
+        for place in self._parts:
+            places.setdefault(place[1], []).append(place)
+        steps: dict[Place, list[tuple[Change, Level]]] = {}
+        for change in run:
+            dials, cohorts = change.effects.get("dials", {}), change.effects.get("cohorts", {})
+            _merge(self._dials, dials, int)
+            _merge_twice(self._cohorts, cohorts, int)
+            for together in {self._with(flow) for flow in (*dials, *cohorts)}:
+                step = (change, self._level(together[0]))
+                for member in together:
+                    for place in places.get(member, ()):
+                        steps.setdefault(place, []).append(step)
+        for place, taken in steps.items():
+            self._parts[place] = self._turned(place, taken)
+
+    def _turned(self, place: Place, steps: Sequence[tuple[Change, Level]]) -> _Part:
+        name, part = place[0], self._parts[place]
+
+        def stretches(change: Change) -> tuple[Stretch, ...]:
+            return self._stretches(name, self._journeys[name], change) if part.left is None else part.left
+
+        return _turned(part, steps, stretches)
 
     def _take(self, change: Change) -> None:
         if change.verb == "dead":
@@ -200,12 +234,11 @@ class DrainBook:
         return journey.flows if journey is not None and journey.together else (flow,)
 
     def _level(self, flow: str) -> dict[str | None, int]:
-        together = self._with(flow)
-        cohorts = {cohort for member in together for cohort in self._cohorts.get(member, ())}
-        level: dict[str | None, int] = {None: min(self._dials.get(member, 0) for member in together)}
-        for cohort in cohorts:
-            own = (self._cohorts.get(member, {}).get(cohort, self._dials.get(member, 0)) for member in together)
-            level[cohort] = min(own)
+        together = [(self._dials.get(member, 0), self._cohorts.get(member, {})) for member in self._with(flow)]
+        level: dict[str | None, int] = {None: min([dial for dial, _ in together])}
+        for _, cohorts in together:
+            for cohort in cohorts:
+                level[cohort] = min([own.get(cohort, dial) for dial, own in together])
         return level
 
     def _named(self, flow: str, digest: str) -> Override | None:
@@ -238,16 +271,18 @@ class DrainBook:
         """
         Give by journey the stretches in which a visit may have been entered before a change.
         """
-        order, settled = (self._epoch, change.version), change.at + LEASE
         ended = dict(self._ended)
         for name, journey in before.journeys.items():
-            # Of two stretches the later one lasts longer, unless its ttl is shorter.
-            longer = (stretch for stretch in self._ended.get(name, ()) if stretch.ttl > journey.ttl)
-            ended[name] = (*longer, Stretch(order, settled, journey.ttl))
+            ended[name] = self._stretches(name, journey, change)
             now = self._journeys.get(name)
             if now is None or now.ttl != journey.ttl:
                 self._ended[name] = ended[name]
         return ended
+
+    def _stretches(self, name: str, journey: _Journey, change: Change) -> tuple[Stretch, ...]:
+        # Of two stretches the later one lasts longer, unless its ttl is shorter.
+        longer = (stretch for stretch in self._ended.get(name, ()) if stretch.ttl > journey.ttl)
+        return (*longer, Stretch((self._epoch, change.version), change.at + LEASE, journey.ttl))
 
     def _turn(self, place: Place, before: _Before, ended: Mapping[str, tuple[Stretch, ...]], change: Change) -> None:
         name, flow = place
@@ -264,7 +299,9 @@ class DrainBook:
             # What its visits hold by now depends on what they met while it was away.
             part = part.named(_drain(NEW, UNKNOWN, stretches, change)).named(_drain(OLD, UNKNOWN, stretches, change))
         part = self._renamed(part, place, level, before, stretches, change)
-        part = _turned(part, level, stretches, change, is_foreign=self._is_adopted(before))
+        if self._is_adopted(before):
+            part = attrs.evolve(part, level=dict.fromkeys(part.level, 0))
+        part = _turned(part, [(change, level)], lambda _: stretches)
         if not is_in and part.left is None:
             part = attrs.evolve(part, left=stretches)
         self._parts[place] = part
@@ -358,30 +395,48 @@ def _common(parts: Sequence[_Part]) -> _Part:
     )
 
 
-def _turned(part: _Part, level: Level, stretches: tuple[Stretch, ...], change: Change, *, is_foreign: bool) -> _Part:
+def _turned(
+    part: _Part, steps: Sequence[tuple[Change, Level]], stretches: Callable[[Change], tuple[Stretch, ...]]
+) -> _Part:
     """
-    Go to another level, for each cohort by itself.
+    Go to other levels, one after the other; for each cohort by itself.
     """
-    if part.level == level and not is_foreign:
-        return part
-    drains, all_levels = {}, {}
-    for cohort in dict.fromkeys((None, *part.level, *level)):
-        was = 0 if is_foreign else part.level.get(cohort, part.level[None])
-        now = all_levels[cohort] = level.get(cohort, level[None])
+    drains, levels = {}, {}
+    for cohort in dict.fromkeys(chain(part.level, *(level for _, level in steps))):
+        values = [part.level.get(cohort, part.level[None]), *(level.get(cohort, level[None]) for _, level in steps)]
+        lowest, highest = min(values), max(values)
         mine = part.drains.get(cohort, part.drains[None])
-        side = NEW if now < was else OLD
-        rest = [drain for drain in mine if not _is_answered(drain, was, now)]
-        drains[cohort] = (*mine,) if now == was else (*rest, _drain(side, was, stretches, change))
-    return attrs.evolve(part, level=all_levels, drains=drains)
+        kept = [d for d in mine if (d.level > highest if d.side is NEW else d.level < lowest)]
+        made = [
+            _drain(side, values[number], stretches(steps[number][0]), steps[number][0])
+            for number, side in _unanswered(values)
+        ]
+        drains[cohort], levels[cohort] = (*kept, *made), values[-1]
+    return attrs.evolve(part, level=levels, drains=drains)
 
 
-def _is_answered(drain: Drain, was: int, now: int) -> bool:
+def _unanswered(values: Sequence[int]) -> list[tuple[int, Backend]]:
     """
-    Tell whether a drain is over as the dial is where it was before, or a new drain accounts for all its visits.
+    Number the steps down, and up, after which the dial never was again where it was before; oldest first.
+
+    What a dial drains on NEW is over for good as soon as it is back: to go down again is another step, with as many
+    visits or more.
     """
-    if drain.side is NEW:
-        return drain.level <= max(was, now)
-    return drain.level >= min(was, now)
+    lowest = highest = values[-1]
+    found = []
+    for number in range(len(values) - 2, -1, -1):
+        before = values[number]
+        if before > highest:
+            found.append((number, NEW))
+            highest = before
+        elif before < lowest:
+            found.append((number, OLD))
+            lowest = before
+    return found[::-1]
+
+
+def _only_turns(change: Change) -> bool:
+    return change.verb != "dead" and MATTERS.intersection(change.effects) <= TURNS
 
 
 def _drain(side: Backend, level: int, stretches: tuple[Stretch, ...], change: Change) -> Drain:
