@@ -44,6 +44,22 @@ def routes() -> tuple[Backend, object]:
         return backend, router.snapshot
 
 
+def visits(token: str | None) -> str:
+    with cutover.connect(secret="0123456789abcdef0123456789abcdef") as router:
+        purchase = router.journey("purchase")
+        assert_type(purchase.enter("user-42"), cutover.Visit)
+        visit = purchase.enter("user-42", token=token, cohort="staff", was="guest-9f", home=Backend.OLD)
+        assert_type(visit.backend, Backend)
+        assert_type(visit.sides["pay"], Backend)
+        assert_type(visit.rewritten, bool)
+        assert_type(visit.journey, str)
+        assert_type(router.flow("pay").decide(visit), Decision)
+        backend: Backend = router.flow("pay").route(visit)
+        assert_type(router.flow("pay").request(visit).backend, Backend)
+        visit.leave()
+        return visit.token + backend
+
+
 async def requests() -> None:
     router = cutover.connect()
     async with router.flow("pay").request(42, synthetic=True) as request:
