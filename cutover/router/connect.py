@@ -26,6 +26,7 @@ from cutover.router.reporting import Reporter
 from cutover.router.router import Parts, Router
 from cutover.router.telemetry import Telemetry
 from cutover.router.tokens import Tokens, secrets_in
+from cutover.router.writing import Writing
 from cutover.stores.base import Source
 from cutover.stores.registry import open_store
 
@@ -108,6 +109,7 @@ def connect(
     _begin(follower, copy, settings.bootstrap)
     housekeeper = Housekeeper(watcher, follower, telemetry, reporter, notices)
     tokens = Tokens(settings.secrets) if settings.secrets else None
+    holding.writing = _writing(settings, holding, telemetry)
     reopen = partial(open_store, settings.store)
     return Router(Parts(holding, follower, housekeeper, telemetry, reporter, reopen, tokens))
 
@@ -154,6 +156,16 @@ def _path(given: StrPath | None, what: str) -> Path | None:
     if "\0" in str(path):
         raise ConfigurationError(f"{what} holds a NUL character; allowed: a path")
     return path
+
+
+def _writing(settings: Settings, holding: Holding, telemetry: Telemetry) -> Writing:
+    store = settings.store if isinstance(settings.store, str) else None
+
+    def migration() -> str | None:
+        snapshot = holding.snapshot
+        return settings.migration if snapshot is None else snapshot.migration
+
+    return Writing(store, migration, telemetry.show_mirror)
 
 
 def _on_disk(settings: Settings, source: Source) -> tuple[CachedCopy | None, Leftovers | None]:

@@ -4,17 +4,21 @@ The handle of one flow: what application code calls for each request.
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mmh3 import mmh3_32_uintdigest as hash_of
 
 from cutover.core.backend import UNSET, Backend, Decision
 from cutover.core.bucketing import PARTS
+from cutover.errors import ConfigurationError
 from cutover.router.compiled import SLOT_BITS, Circumstances, Dial, FlowPlan, compile_flow
 from cutover.router.counting import Cell, FlowCells
 from cutover.router.request import Request
 from cutover.router.strangers import kind_of, truth
 from cutover.router.visits import Visit
+
+if TYPE_CHECKING:
+    from cutover.router.writing import Writing
 
 __all__ = ["CohortOf", "Flow", "Notices"]
 
@@ -66,13 +70,15 @@ class Flow:
         route: ``route(key, cohort=None, home=UNSET, synthetic=False)`` gives the `Backend`, and counts.
         keeps: What shows its counts, and must live as long as somebody counts with it.
         stay: For `route`: what counts and answers a visit that has the flow on OLD, and one that has it on NEW.
+        writing: Makes what `write` gives; None outside a router.
     """
 
-    __slots__ = ("_cohort_of", "_notices", "_plan", "cells", "keeps", "name", "route", "stay", "use")
+    __slots__ = ("_cohort_of", "_notices", "_plan", "cells", "keeps", "name", "route", "stay", "use", "writing")
 
     def __init__(self, name: str, notices: Notices, cohort_of: CohortOf | None = None) -> None:
         self.name = name
         self.keeps: object = None
+        self.writing: Writing | None = None
         self.cells = FlowCells(name)
         self._notices = notices
         self._cohort_of = cohort_of
@@ -109,6 +115,62 @@ class Flow:
                 client = clients[request.backend]
         """
         return Request(self, key, cohort, home, synthetic)
+
+    def write(
+        self,
+        *,
+        name: str,
+        old: Callable[..., Any],
+        new: Callable[..., Any],
+        confirm: Callable[..., Any] | None = None,
+        outbox: str | None = None,
+        unknown: type[Exception] | tuple[type[Exception], ...] = (TimeoutError, ConnectionError),
+        allowed_backlog: int = 0,
+        attempts: int = 20,
+        longest_pause: float = 60.0,
+        lease: float = 30.0,
+    ) -> Callable[..., Any]:
+        """
+        Make one function of two that write, all `def` or all `async def`: each call reaches the side that its key is
+        routed to, and then the other one, if need be later. Build it once, in the process that uses it.
+
+            add = cart.write(name="cart.add", old=add_old, new=add_new, confirm=was_added)
+            add("user-42", item)
+
+        The functions get the key, the JSON values that the call was given, and ``sequence``, which counts the writes
+        of a flow and key. They may be called again with the same one, and must then change nothing.
+
+        Args:
+            name: Of the write, the same in every process and release: what is undelivered is kept under it.
+            confirm: Tells whether the authoritative side has a write whose outcome is unknown; without it, an operator
+                decides.
+            outbox: The URL of where intents are kept; else CUTOVER_OUTBOX, else the router's own store, where that
+                is SQLite or PostgreSQL.
+            unknown: Exceptions after which nobody knows whether a side has the write. After any other one it has not.
+            allowed_backlog: The largest backlog at which the flow's dial may be changed.
+            attempts: How often the other side is tried, until an operator has to decide.
+            longest_pause: Seconds between two attempts, at most.
+            lease: Seconds after which another process takes over what one has left behind.
+
+        Raises:
+            ConfigurationError: If something of this cannot be meant.
+        """
+        if self.writing is None:
+            raise ConfigurationError(f"the flow {self.name!r} belongs to no router; allowed: Router.flow(NAME).write()")
+        write: Callable[..., Any] = self.writing.build(
+            self,
+            name=name,
+            old=old,
+            new=new,
+            confirm=confirm,
+            outbox=outbox,
+            unknown=unknown,
+            allowed_backlog=allowed_backlog,
+            attempts=attempts,
+            longest_pause=longest_pause,
+            lease=lease,
+        )
+        return write
 
     def called(self, backend: Backend, outcome: str, seconds: float) -> None:
         """

@@ -18,6 +18,7 @@ from cutover.router.flow import CohortOf, Flow
 from cutover.router.journey import Journey
 from cutover.router.notices import NoticeBoard
 from cutover.router.tokens import Tokens
+from cutover.router.writing import Writing
 
 __all__ = ["Holding"]
 
@@ -41,6 +42,7 @@ class Holding:
         self._journeys: dict[str, Journey] = {}
         self._lock = threading.Lock()
         self.loaded = threading.Event()
+        self.writing: Writing | None = None
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -165,6 +167,7 @@ class Holding:
         flow = self._flows.get(name)
         if flow is None:
             flow = self._flows[name] = Flow(name, self._notices, self._cohort_of)
+            flow.writing = self.writing
             flow.use(self._given)
             self._note_unknown(name)
         return flow

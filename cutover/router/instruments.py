@@ -172,6 +172,8 @@ class Instruments:
             "store_up": gauge("store_up", "1 while the store answers", mode="livemin"),
             "deadline_timestamp_seconds": gauge("deadline_timestamp_seconds", "End of the deadline's day"),
             "migration_info": gauge("migration_info", "What people call the two back ends", "old", "new"),
+            "mirror_backlog": gauge("mirror_backlog", "Mirrored writes that a side lacks", "flow"),
+            "mirror_lag_seconds": gauge("mirror_lag_seconds", "Age of the oldest of them", "flow"),
             "build_info": gauge("build_info", "Version of this library", "version"),
         }
         self.gauges["snapshot_age_seconds"].refresh = self._refresh_ages

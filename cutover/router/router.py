@@ -191,6 +191,8 @@ class Router:
         until = monotonic() + LEAVE_WITHIN
         for worker in self._workers:
             worker.stop()
+        if self._holding.writing is not None:
+            self._holding.writing.close()
         ended = [worker.join(until) for worker in self._workers]
         if not all(ended):
             log.warning("cutover.closed_without_store", store=self._parts.follower.source.url)

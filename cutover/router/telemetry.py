@@ -3,7 +3,7 @@ What one router shows to Prometheus: its counts, its snapshot, and how fresh tha
 """
 
 import threading
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
 from typing import Final
@@ -133,6 +133,14 @@ class Telemetry:
 
     def _is_nameless(self) -> bool:
         return not self._migration and monotonic() - self._began < NAME_PATIENCE
+
+    def show_mirror(self, migration: str, flows: Mapping[str, tuple[int, float]]) -> None:
+        """
+        Show, by flow, how many mirrored writes a side lacks, and for how many seconds it has lacked the oldest.
+        """
+        self._migration = self._migration or migration
+        self._show("mirror_backlog", {(flow,): float(backlog) for flow, (backlog, _) in flows.items()})
+        self._show("mirror_lag_seconds", {(flow,): lag for flow, (_, lag) in flows.items()})
 
     def _show(self, gauge: str, values: "dict[tuple[str, ...], float]") -> None:
         labelled = {(self._migration, *labels): value for labels, value in values.items()}

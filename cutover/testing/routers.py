@@ -4,6 +4,7 @@ A router for the tests of applications: real rules, no store, no thread, no file
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from itertools import count
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -22,11 +23,13 @@ from cutover.router.notices import NoticeBoard
 from cutover.router.router import Router
 from cutover.router.telemetry import Telemetry
 from cutover.router.tokens import Tokens
+from cutover.router.writing import Writing
 
 __all__ = ["TestRouter", "router"]
 
 SOME_DAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
 FOR_TESTS: Final = "for the tests of applications only"  # signs tokens
+NUMBERS: Final = count()
 ENDS: Final = {"old": 0, "new": PARTS}
 
 
@@ -48,6 +51,10 @@ class TestRouter(Router):
         instruments = instruments_on(self.registry)
         self._telemetry = Telemetry(instruments, self._holding.cells, self._holding.durations, None)
         self._tokens = Tokens((FOR_TESTS,))
+        # In this process's memory: what one side missed is delivered by a thread, which only writes start.
+        place = f"memory:tests-{next(NUMBERS)}"
+        self._writing = Writing(place, lambda: definition.name, self._telemetry.show_mirror)
+        self._holding.writing = self._writing
         self._take(dict.fromkeys(definition.flows, 0) | dials)
 
     @property
@@ -78,8 +85,9 @@ class TestRouter(Router):
 
     def close(self) -> None:
         """
-        Do nothing: there is nothing to let go of.
+        End the thread of mirrored writes, if there is one; there is nothing else to let go of.
         """
+        self._writing.close()
 
     def _take(self, dials: dict[str, int]) -> None:
         version = 1 if self.snapshot is None else self.snapshot.version + 1

@@ -29,6 +29,8 @@ LABELS = {
     "cutover_store_up": {"migration"},
     "cutover_deadline_timestamp_seconds": {"migration"},
     "cutover_migration_info": {"migration", "old", "new"},
+    "cutover_mirror_backlog": {"migration", "flow"},
+    "cutover_mirror_lag_seconds": {"migration", "flow"},
     "cutover_build_info": {"migration", "version"},
 }
 

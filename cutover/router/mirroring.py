@@ -1,0 +1,417 @@
+"""
+What brings mirrored writes to the side that missed them: one thread a process and outbox, which hands each write that
+is due to a thread of its own.
+"""
+
+import asyncio
+import random
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any, Final
+
+import attrs
+
+from cutover.errors import ConfigurationError, StoreError, Unavailable
+from cutover.forks import PerProcess
+from cutover.mirror.base import Entry, Intent, Outbox, Rule, Shortfall, State, Statements
+from cutover.mirror.functions import Functions, other_side
+from cutover.router.log import log
+from cutover.router.strangers import kind_of
+
+__all__ = ["Mirror", "Patience", "Work"]
+
+POLL: Final = 1.0  # seconds between looks at the outbox
+AT_ONCE: Final = 8  # deliveries of a process
+FIRST_PAUSE: Final = 0.5  # seconds after the first failure; doubled after each
+LONGEST_ERROR: Final = 500
+COUNT_EVERY: Final = 5.0  # seconds
+LEAVE_WITHIN: Final = 0.5  # seconds that `close` waits for what is under way
+
+Show = Callable[[str, Mapping[str, tuple[int, float]]], None]
+
+
+@attrs.frozen(kw_only=True)
+class Patience:
+    """
+    How long a write is tried for.
+
+    Attributes:
+        attempts: How often, until it is a dead letter.
+        longest_pause: Seconds between two attempts, at most.
+        lease: Seconds after which another process takes over what one has left behind.
+    """
+
+    attempts: int = 20
+    longest_pause: float = 60.0
+    lease: float = 30.0
+
+    def __attrs_post_init__(self) -> None:
+        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
+            raise ConfigurationError(f"attempts is {self.attempts!r:.100}; allowed: a number from 1 on")
+        for name in ("longest_pause", "lease"):
+            seconds = getattr(self, name)
+            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= 86400:  # noqa: PLR2004 - a day
+                raise ConfigurationError(f"{name} is {seconds!r:.100}; allowed: seconds above 0, up to a day")
+
+    def pause(self, failures: int) -> float:
+        """
+        Give the seconds to wait after so many failures: doubled after each, with jitter so that not all come at once.
+        """
+        most: float = min(self.longest_pause, FIRST_PAUSE * 2 ** min(failures - 1, 30))
+        return most * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
+
+
+@attrs.define(kw_only=True, eq=False)
+class Work:
+    """
+    What is known here of one write.
+
+    Attributes:
+        loop: Where its coroutines were last awaited.
+    """
+
+    rule: Rule
+    functions: Functions
+    patience: Patience
+    loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def place(self) -> str:
+        """
+        Name it as outboxes do.
+        """
+        return f"{self.rule.flow} {self.rule.name}"
+
+
+class _Own:
+    """
+    What one process has under way.
+
+    Attributes:
+        held: The intents that this process holds: until when, on the monotonic clock, and how long at a time.
+        unsettled: What the outbox could not be told; told again until it takes it.
+    """
+
+    def __init__(self) -> None:
+        self.holder = uuid.uuid4().hex
+        self.lock = threading.Lock()
+        self.held: dict[int, tuple[float, float]] = {}
+        self.deliveries = 0
+        self.unsettled: deque[Callable[[], None]] = deque()
+        self.registered: set[str] = set()
+        self.due: list[float] = []
+        self.counted_at = -COUNT_EVERY
+        self.is_down = False
+        self.wake = threading.Event()
+        self.stopping = threading.Event()
+        self.thread: threading.Thread | None = None
+
+
+class Mirror:
+    """
+    One outbox as one router uses it.
+
+    Args:
+        migration: Gives its name; None while it is not known.
+        show: Takes backlog and lag by flow, of a migration.
+    """
+
+    def __init__(self, outbox: Outbox, migration: Callable[[], str | None], show: Show) -> None:
+        self.outbox = outbox
+        self._migration = migration
+        self._show = show
+        self._works: dict[str, Work] = {}
+        self._own = PerProcess(_Own)
+        self._statements: Statements | None = None
+        self._closed = False
+
+    @property
+    def migration(self) -> str:
+        """
+        The name of the migration.
+
+        Raises:
+            Unavailable: If no snapshot has told it yet.
+        """
+        name = self._migration()
+        if not name:
+            raise Unavailable("nothing was read from the store yet, and connect() was not given the migration's name")
+        return name
+
+    def add(self, work: Work) -> None:
+        """
+        Deliver the intents of a write from now on.
+
+        Raises:
+            ConfigurationError: If there is one of that name.
+        """
+        if work.place in self._works:
+            raise ConfigurationError(f"the flow {work.rule.flow!r} has a write {work.rule.name!r} already")
+        self._works[work.place] = work
+        self.start()
+
+    def start(self) -> None:
+        """
+        Run the thread of this process, if there is something to do and it does not run yet.
+        """
+        if self._closed or not self._works:
+            return
+        own = self._own.get()
+        with own.lock:
+            if own.thread is None:
+                own.thread = threading.Thread(target=self._run, args=(own,), name="cutover-mirror", daemon=True)
+                own.thread.start()
+
+    def close(self, within: float = LEAVE_WITHIN) -> None:
+        """
+        End the thread; what is under way may end within so many seconds, and stays in the outbox otherwise.
+        """
+        self._closed = True
+        own = self._own.peek()
+        if own is not None:
+            own.stopping.set()
+            own.wake.set()
+            until = monotonic() + within
+            if own.thread is not None:
+                own.thread.join(within)
+            while own.held and monotonic() < until:
+                own.wake.wait(0.02)
+                own.wake.clear()
+            if own.held:
+                return  # whoever is under way still tells the outbox
+        self.outbox.close()
+
+    # -- what calls do --
+
+    def record(self, entry: Entry, lease: float) -> Intent:
+        """
+        Store a new intent, and hold it.
+        """
+        if self._closed:
+            raise Unavailable("the router was closed; nothing was written")
+        own = self._own.get()
+        work = self._works[f"{entry.flow} {entry.write}"]
+        try:
+            self._register(own, work)
+            intent = self.outbox.record(entry, own.holder, lease)
+        except Unavailable as error:
+            if not error.missing:
+                raise
+            self.outbox.create()
+            intent = self.outbox.record(entry, own.holder, lease)
+        own.held[intent.id] = (monotonic() + lease, lease)
+        return intent
+
+    def statements(self) -> Statements:
+        """
+        Give what records intents through connections of the application.
+        """
+        if self._statements is None:
+            self._statements = self.outbox.transaction()
+        return self._statements
+
+    def holds(self, intent: Intent) -> bool:
+        """
+        Tell whether nobody else can have taken an intent from this process.
+        """
+        until, _ = self._own.get().held.get(intent.id, (0.0, 0.0))
+        return monotonic() < until
+
+    def done(self, intent: Intent) -> None:
+        """
+        Take an intent out; if that fails, the thread does it as soon as it can.
+        """
+        self._settle(intent, lambda: self.outbox.done(intent))
+
+    def put_back(self, intent: Intent, pause: float = 0.0, *, is_mine: bool = False) -> None:
+        """
+        Leave an intent to the thread of some process; if that fails, the same.
+
+        Args:
+            is_mine: Only if nobody else has taken it meanwhile.
+        """
+        holder = self._own.get().holder if is_mine else None
+        self._settle(intent, lambda: self.outbox.put_back(intent, pause, holder))
+        own = self._own.get()
+        own.due.append(monotonic() + pause)
+        own.wake.set()
+
+    def _settle(self, intent: Intent, tell: Callable[[], None]) -> None:
+        own = self._own.get()
+        try:
+            tell()
+        except StoreError as error:
+            own.unsettled.append(tell)
+            log.warning("cutover.mirror_unsettled", flow=intent.entry.flow, write=intent.entry.write, error=str(error))
+        finally:
+            own.held.pop(intent.id, None)
+
+    # -- what the thread does --
+
+    def _run(self, own: _Own) -> None:
+        while not own.stopping.is_set():
+            try:
+                pause = self._step(own)
+            except StoreError as error:
+                pause = POLL
+                self._note_down(own, error)
+            except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the thread
+                pause = POLL
+                log.error("cutover.mirror_failed", error=repr(error))
+            own.wake.wait(pause)
+            own.wake.clear()
+
+    def _step(self, own: _Own) -> float:
+        """
+        Do what is due, and give the seconds until something may be.
+        """
+        for work in tuple(self._works.values()):
+            self._register_or_make(own, work)
+        self._renew(own)
+        while own.unsettled:
+            own.unsettled[0]()
+            own.unsettled.popleft()
+        is_full = self._take(own)
+        if monotonic() - own.counted_at >= COUNT_EVERY:
+            own.counted_at = monotonic()
+            self._show(self.migration, gauges_of(self.outbox.shortfalls(self.migration)))
+        if own.is_down:
+            own.is_down = False
+            log.info("cutover.mirror_answers_again", outbox=self.outbox.url)
+        return 0.0 if is_full else self._pause(own)
+
+    def _register_or_make(self, own: _Own, work: Work) -> None:
+        try:
+            self._register(own, work)
+        except Unavailable as error:
+            if not error.missing:
+                raise
+            self.outbox.create()
+            self._register(own, work)
+
+    def _register(self, own: _Own, work: Work) -> None:
+        if work.place not in own.registered:
+            self.outbox.register(self.migration, work.rule)
+            own.registered.add(work.place)
+
+    def _renew(self, own: _Own) -> None:
+        now = monotonic()
+        late = [(id_, lease) for id_, (until, lease) in tuple(own.held.items()) if until - now < lease * 2 / 3]
+        for lease in {lease for _, lease in late}:
+            ids = [id_ for id_, length in late if length == lease]
+            self.outbox.renew(ids, own.holder, lease)
+            for id_ in ids:
+                if id_ in own.held:
+                    own.held[id_] = (now + lease, lease)
+
+    def _take(self, own: _Own) -> bool:
+        """
+        Begin deliveries; tell whether there may be more that could begin at once.
+        """
+        free = AT_ONCE - own.deliveries
+        if free <= 0 or own.stopping.is_set():
+            return False
+        lease = min(work.patience.lease for work in self._works.values())
+        taken = self.outbox.take(self.migration, list(self._works), own.holder, lease, free)
+        for intent in taken:
+            with own.lock:
+                own.held[intent.id] = (monotonic() + lease, lease)
+                own.deliveries += 1
+            threading.Thread(target=self._deliver, args=(own, intent), name="cutover-deliver", daemon=True).start()
+        return len(taken) == free and own.deliveries < AT_ONCE
+
+    def _pause(self, own: _Own) -> float:
+        now = monotonic()
+        own.due = [due for due in own.due if due > now][-1000:]
+        leases = [lease / 3 for _, lease in tuple(own.held.values())]
+        return min([POLL * random.uniform(0.8, 1), *(due - now for due in own.due), *leases])  # noqa: S311 - jitter
+
+    def _deliver(self, own: _Own, intent: Intent) -> None:
+        try:
+            self._delivered(self._works[f"{intent.entry.flow} {intent.entry.write}"], intent)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the process's share of the work
+            log.error("cutover.mirror_failed", error=repr(error))
+        finally:
+            with own.lock:
+                own.held.pop(intent.id, None)
+                own.deliveries -= 1
+            own.wake.set()
+
+    def _delivered(self, work: Work, intent: Intent) -> None:
+        if intent.state is State.UNKNOWN:
+            confirmed = self._confirmed(work, intent)
+            if confirmed is None:
+                return
+            intent = confirmed
+        function = work.functions.sides[other_side(intent.entry)]
+        try:
+            work.functions.call_here(function, intent, work.loop)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the other side may lack the write
+            self.failed(work, intent, error, State.UNDELIVERED)
+        else:
+            self.done(intent)
+
+    def _confirmed(self, work: Work, intent: Intent) -> Intent | None:
+        """
+        Ask the authoritative side whether it has a write; None where that ends the delivery.
+        """
+        if work.functions.confirm is None:
+            self._bury(intent, State.UNCONFIRMED)
+            return None
+        try:
+            happened = bool(work.functions.call_here(work.functions.confirm, intent, work.loop))
+        except BaseException as error:  # noqa: BLE001 - it did not answer, however it says so
+            self.failed(work, intent, error, State.UNCONFIRMED)
+            return None
+        if happened:
+            return attrs.evolve(intent, state=State.PENDING, attempts=0, error="")
+        self.done(intent)
+        return None
+
+    def failed(self, work: Work, intent: Intent, error: BaseException, dead: State, *, is_mine: bool = True) -> None:
+        """
+        Put an intent back after a failure: for later, or as a dead letter.
+        """
+        failed = attrs.evolve(intent, attempts=intent.attempts + 1, error=error_text(error))
+        if failed.attempts >= work.patience.attempts:
+            self._bury(failed, dead, is_mine=is_mine)
+        else:
+            self.put_back(failed, work.patience.pause(failed.attempts), is_mine=is_mine)
+
+    def _bury(self, intent: Intent, state: State, *, is_mine: bool = True) -> None:
+        self.put_back(attrs.evolve(intent, state=state), is_mine=is_mine)
+        entry, kind = intent.entry, intent.error.partition(":")[0]
+        log.error(
+            "cutover.mirror_dead_letter", flow=entry.flow, write=entry.write, id=intent.id, state=state, error=kind
+        )
+
+    def _note_down(self, own: _Own, error: StoreError) -> None:
+        if not own.is_down:
+            own.is_down = True
+            log.error("cutover.mirror_unavailable", outbox=self.outbox.url, error=str(error))
+
+
+def gauges_of(shortfalls: Any) -> dict[str, tuple[int, float]]:
+    """
+    Give backlog and lag of each flow, of what its writes lack.
+    """
+    gauges: dict[str, tuple[int, float]] = {}
+    one: Shortfall
+    for one in shortfalls:
+        backlog, lag = gauges.get(one.rule.flow, (0, 0.0))
+        gauges[one.rule.flow] = (backlog + one.backlog, max(lag, one.oldest))
+    return gauges
+
+
+def error_text(error: BaseException) -> str:
+    """
+    Give an error as the outbox keeps it: its type, and what it says, which may show what was written.
+    """
+    try:
+        says = str(error)
+    except Exception:  # noqa: BLE001 - a stranger's method may raise anything
+        says = ""
+    return f"{kind_of(error)}: {says}"[:LONGEST_ERROR].encode("utf-8", "replace").decode()
