@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, Self
 import attrs
 
 from cutover.core.canonical import LARGEST_INTEGER, decode, encode
+from cutover.core.comparison import Mismatch
 from cutover.core.fields import counter, field, items
 from cutover.core.instants import format_instant, parse_instant
 from cutover.core.migration import NAME, frozen_mapping
@@ -116,6 +117,7 @@ class CheckIn:
         since_version: Totals since it began to run this head.
         ran: The versions that it ran, oldest first, up to 50: where it tells as many, it may have run older ones. None
             where it does not say, as a library before this field.
+        mismatches: The first that its comparisons found, with values as the application shows them.
     """
 
     instance: str
@@ -133,6 +135,7 @@ class CheckIn:
     minutes: Mapping[int, Totals] = attrs.field(factory=dict, converter=frozen_mapping)
     since_version: Totals = attrs.field(factory=dict, converter=frozen_mapping)
     ran: tuple[Ran, ...] | None = None
+    mismatches: tuple[Mismatch, ...] = ()
 
     def encode(self) -> str:
         """
@@ -157,6 +160,8 @@ class CheckIn:
         }
         if self.ran is not None:
             document["ran"] = [[ran.epoch, ran.version, ran.age // MILLISECOND] for ran in self.ran]
+        if self.mismatches:
+            document["mismatches"] = [mismatch.document() for mismatch in self.mismatches]
         return encode(document)
 
     @classmethod
@@ -186,6 +191,9 @@ class CheckIn:
                 minutes={_minute(m): read_totals(t) for m, t in field(document, "minutes", dict).items()},
                 since_version=read_totals(field(document, "since_version", dict)),
                 ran=_ran(items(document, "ran", list)) if "ran" in document else None,
+                mismatches=tuple(
+                    map(Mismatch.from_document, items({"mismatches": [], **document}, "mismatches", dict))
+                ),
             )
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise Corrupt(f"the check-in is not valid: {error!r:.300}") from error

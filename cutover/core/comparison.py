@@ -16,9 +16,11 @@ from cutover.core.instants import format_instant, parse_instant
 
 __all__ = [
     "Answer",
+    "Compare",
     "Comparison",
     "Difference",
     "Mismatch",
+    "Redact",
     "Verdict",
     "compare_answers",
     "differences",

@@ -17,7 +17,7 @@ from cutover.core.decide import side_names
 from cutover.core.snapshot import Override, Snapshot
 from cutover.router.counting import Cell, FlowCells
 
-__all__ = ["SLOT_BITS", "Circumstances", "Dial", "FlowPlan", "compile_flow"]
+__all__ = ["ALL", "SLOT_BITS", "Circumstances", "Dial", "FlowPlan", "compile_flow"]
 
 SLOT_BITS: Final = 15  # slots of 2^15 hashes are a little narrower than positions, and found without multiplying
 NOBODY: Final = bytes(1 << 32 - SLOT_BITS)
@@ -76,6 +76,7 @@ class FlowPlan:
             snapshot leaves no choice, all ends of it are one cell.
         overrides: By digest of the key.
         by_name: The cell of each side for an override.
+        shadow: The other side is asked too for keys whose hash, with a salt of its own, is below.
     """
 
     version: int
@@ -88,6 +89,7 @@ class FlowPlan:
     dials: dict[Any, Dial]
     overrides: Mapping[str, Override] = attrs.field(factory=dict)
     by_name: Mapping[Backend, Cell] = attrs.field(factory=dict)
+    shadow: int = 0
     secret: bytes | None = attrs.field(default=None, repr=False)
 
     def at_home(self, home: object) -> Cell:
@@ -171,6 +173,7 @@ def _with_dials(plan: FlowPlan, snapshot: Snapshot, flow: str, secret: bytes | N
         overrides=overrides,
         by_name={side: cells.decisions[side, Reason.OVERRIDE] for side in Backend},
         secret=secret,
+        shadow=threshold_of(snapshot.shadows.get(flow, 0)),
     )
 
 

@@ -107,7 +107,7 @@ def connect(
     watcher = BreakGlass(settings.break_glass, holding)
     watcher.look()
     _begin(follower, copy, settings.bootstrap)
-    housekeeper = Housekeeper(watcher, follower, telemetry, reporter, notices)
+    housekeeper = Housekeeper(watcher, holding, follower, telemetry, reporter, notices)
     tokens = Tokens(settings.secrets) if settings.secrets else None
     holding.writing = _writing(settings, holding, telemetry)
     reopen = partial(open_store, settings.store)

@@ -24,7 +24,7 @@ BY_KEY = (Reason.OVERRIDE, Reason.COHORT, Reason.PERCENT, Reason.NO_KEY)  # neit
 OUTCOMES = ("ok", "error", "cancelled", "unknown")  # of a call to a back end; a closed set
 
 
-Durations = deque[tuple[Backend, float]]  # of calls, in seconds; waiting for the histogram
+Durations = deque[float]  # of calls, in seconds; waiting for the histogram
 MOST_WAITING = 131_072  # where nobody takes them over, the oldest are dropped
 
 
@@ -120,10 +120,22 @@ class FlowCells:
     All cells of one flow, made once for a process: a new snapshot counts on in the same ones.
 
     Attributes:
-        durations: How long calls took that the histogram has not taken over yet: observing one takes a lock.
+        durations: How long calls took to OLD and to NEW, where the histogram has not taken that over yet: observing
+            one takes a lock.
+        went_well: For calls that ended well: what counts one to OLD, and one to NEW.
     """
 
-    __slots__ = ("_by_key", "_bypasses", "calls", "decisions", "durations", "fallbacks", "shadows", "synthetic")
+    __slots__ = (
+        "_by_key",
+        "_bypasses",
+        "calls",
+        "decisions",
+        "durations",
+        "fallbacks",
+        "shadows",
+        "synthetic",
+        "went_well",
+    )
 
     def __init__(self, flow: str) -> None:
         self.decisions = {
@@ -139,7 +151,8 @@ class FlowCells:
 
         self.fallbacks = Cell(Counted(Kind.FALLBACKS, flow, "", ""), Backend.OLD)
         self.shadows = {v: Cell(Counted(Kind.SHADOWS, flow, "", v), Backend.OLD) for v in Verdict}
-        self.durations: Durations = deque(maxlen=MOST_WAITING)
+        self.durations: tuple[Durations, Durations] = (deque(maxlen=MOST_WAITING), deque(maxlen=MOST_WAITING))
+        self.went_well = tuple(self.calls[side, "ok"].ticks for side in (Backend.OLD, Backend.NEW))
         self._by_key = tuple(cell for (_, reason), cell in self.decisions.items() if reason in BY_KEY)
         self._bypasses: dict[str, Bypass] = {}
 

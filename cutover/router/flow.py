@@ -4,20 +4,22 @@ The handle of one flow: what application code calls for each request.
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from mmh3 import mmh3_32_uintdigest as hash_of
 
-from cutover.core.backend import UNSET, Backend, Decision
-from cutover.core.bucketing import PARTS
+from cutover.core.backend import UNSET, Backend, Decision, Reason
+from cutover.core.bucketing import PARTS, well_formed
+from cutover.core.comparison import Compare, Redact, structure_of
 from cutover.errors import ConfigurationError
 from cutover.router.compiled import SLOT_BITS, Circumstances, Dial, FlowPlan, compile_flow
 from cutover.router.counting import Cell, FlowCells
 from cutover.router.request import Request
-from cutover.router.strangers import kind_of, truth
+from cutover.router.strangers import kind_of, text_of, truth
 from cutover.router.visits import Visit
 
 if TYPE_CHECKING:
+    from cutover.router.switch import Claiming, Switch
     from cutover.router.writing import Writing
 
 __all__ = ["CohortOf", "Flow", "Notices"]
@@ -27,6 +29,9 @@ Route = Callable[..., Backend]
 Ticks = Iterator[Backend]
 Dials = dict[str | None, Dial]
 Use = Callable[[Circumstances], None]
+Errors = type[Exception] | tuple[type[Exception], ...]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Notices(Protocol):
@@ -47,6 +52,7 @@ class _Never:
     """
 
 
+LONGEST_REASON = 80  # characters
 NEVER = _Never()
 # A named tuple's own constructor takes twice as long.
 new_decision: Callable[..., Decision] = partial(tuple.__new__, Decision)
@@ -70,14 +76,28 @@ class Flow:
         route: ``route(key, cohort=None, home=UNSET, synthetic=False)`` gives the `Backend`, and counts.
         keeps: What shows its counts, and must live as long as somebody counts with it.
         stay: For `route`: what counts and answers a visit that has the flow on OLD, and one that has it on NEW.
+        switches: What was made by `switch`.
         writing: Makes what `write` gives; None outside a router.
     """
 
-    __slots__ = ("_cohort_of", "_notices", "_plan", "cells", "keeps", "name", "route", "stay", "use", "writing")
+    __slots__ = (
+        "_cohort_of",
+        "_notices",
+        "_plan",
+        "cells",
+        "keeps",
+        "name",
+        "route",
+        "stay",
+        "switches",
+        "use",
+        "writing",
+    )
 
     def __init__(self, name: str, notices: Notices, cohort_of: CohortOf | None = None) -> None:
         self.name = name
         self.keeps: object = None
+        self.switches: list[Switch] = []
         self.writing: Writing | None = None
         self.cells = FlowCells(name)
         self._notices = notices
@@ -115,6 +135,91 @@ class Flow:
                 client = clients[request.backend]
         """
         return Request(self, key, cohort, home, synthetic)
+
+    def switch(
+        self,
+        *,
+        old: Callable[Concatenate[Any, P], R],
+        new: Callable[Concatenate[Any, P], R],
+        home: object = UNSET,
+        cohort: str | Callable[..., str | None] | None = None,
+        safe: bool = False,
+        failed: Callable[[Any], object] | None = None,
+        ignore: Errors = (),
+        unknown: Errors = (TimeoutError, ConnectionError),
+        fallback: Errors = (),
+        fallback_percent: float = 10,
+        attempt: Callable[..., str | None] | None = None,
+        homes: "Claiming | None" = None,
+        compare: Compare | None = None,
+        ignore_fields: tuple[str, ...] = (),
+        redact: Redact = structure_of,
+        shadow_deadline: float = 2.0,
+        shadow_limit: int = 8,
+        noise: float = 10,
+    ) -> Callable[Concatenate[Any, P], R]:
+        """
+        Make one function of two, both `def` or both `async def`: each call goes where its key is routed, is timed, and
+        counted by outcome. Build it once.
+
+            charge = pay.switch(old=charge_old, new=charge_new)
+            receipt = charge("user-42", order)
+
+        What the back end raises reaches the caller, and a call that changes something never goes to the other side.
+
+        Args:
+            old: Called with the key, of a visit its key, and whatever else it is called with.
+            new: As `old`.
+            home: As for `route`, or a function of the call's own arguments, key first.
+            cohort: As for `route`, or a function of the call's own arguments.
+            safe: The call changes nothing. Only then are fallbacks and comparisons allowed.
+            failed: Tells a failure that raises nothing from what was returned.
+            ignore: Exceptions that are business, such as a card that is declined; counted as ok.
+            unknown: Exceptions after which nobody knows whether a change was made; their outcome is ``unknown``.
+            fallback: Exceptions of NEW after which OLD is asked; never the other way, nor for what lives on NEW.
+            fallback_percent: Of the calls of a minute in this process; above that the exception reaches the caller.
+            attempt: Gives the idempotency key of a call. Its side is claimed in *homes* before the back end is called,
+                so that a retry goes to the same side, whatever dial, visit or rollback say. None claims nothing.
+            homes: What `cutover.homes` gave.
+            compare: Tells whether two answers are the same; left out, they are compared part by part.
+            ignore_fields: Where answers may differ, as ``("updated_at", "items.*.rank")``.
+            redact: Shows a value that differs to operators, given its path; left out, only its kind and size are shown.
+            shadow_deadline: Seconds that the other side has to answer in the background.
+            shadow_limit: Comparisons under way in this process; further ones are dropped.
+            noise: Percentage of comparisons that ask OLD twice, to learn how far it differs from itself.
+
+        Raises:
+            ConfigurationError: If something of this cannot be meant.
+        """
+        from cutover.router.shadow import ShadowTerms  # noqa: PLC0415 - who only routes does not load what calls
+        from cutover.router.switch import switch_of  # noqa: PLC0415
+
+        switch = switch_of(
+            self,
+            self._notices,
+            old=old,
+            new=new,
+            home=home,
+            cohort=cohort,
+            safe=safe,
+            failed=failed,
+            ignore=ignore,
+            unknown=unknown,
+            fallback=fallback,
+            fallback_percent=fallback_percent,
+            attempt=attempt,
+            homes=homes,
+            shadow=ShadowTerms(
+                compare=compare,
+                ignore_fields=ignore_fields,
+                redact=redact,
+                deadline=shadow_deadline,
+                limit=shadow_limit,
+                noise=noise,
+            ),
+        )
+        self.switches.append(switch)
+        return switch.build()
 
     def write(
         self,
@@ -172,19 +277,55 @@ class Flow:
         )
         return write
 
+    def take(self, decision: Decision, held: Backend | None = None) -> None:
+        """
+        Count a decision that was peeked at.
+
+        Args:
+            held: Where the request went because it lives there, if that is another side.
+        """
+        backend, reason = decision.backend, decision.reason
+        if held is not None and held is not backend:
+            backend, reason = held, Reason.HOME
+        next(self.cells.decisions[backend, reason].ticks)
+
+    def note_failure(self, backend: Backend, reason: object) -> None:
+        """
+        Have the log tell once why a call failed that raised nothing.
+        """
+        said = well_formed(text_of(reason) or kind_of(reason)).decode()[:LONGEST_REASON]
+        self._notices.note("cutover.call_failed", flow=self.name, backend=backend.value, reason=said)
+
+    def count_calls(self) -> int:
+        """
+        Give how many calls to either back end were counted.
+        """
+        return sum(cell.total for cell in self.cells.calls.values())
+
+    def went_well(self, backend: Backend, seconds: float) -> None:
+        """
+        Count one call to a back end that ended well, and how long it took: `called` for those that are most.
+        """
+        cells = self.cells
+        is_new = backend is Backend.NEW
+        next(cells.went_well[is_new])
+        cells.durations[is_new].append(seconds)
+
     def called(self, backend: Backend, outcome: str, seconds: float) -> None:
         """
         Count one call to a back end, and how long it took.
         """
         cells = self.cells
         next(cells.calls[backend, outcome].ticks)
-        cells.durations.append((backend, seconds))
+        cells.durations[backend is Backend.NEW].append(seconds)
 
     def restart_counting(self) -> None:
         """
         Begin at zero, from the next `use` on: what was counted before a fork belongs to the parent.
         """
         self.cells = FlowCells(self.name)
+        for switch in self.switches:
+            switch.after_fork()
 
     @property
     def plan(self) -> FlowPlan:

@@ -274,7 +274,11 @@ class Follower:
 
     def _make_report(self, *, closing: bool) -> CheckIn:
         return self._reporter.check_in(
-            self._head(), regressed=self.regressed, break_glass=self._holding.break_glass, closing=closing
+            self._head(),
+            regressed=self.regressed,
+            break_glass=self._holding.break_glass,
+            mismatches=self._holding.mismatches(),
+            closing=closing,
         )
 
     def _send(self, store: Store, migration: str, report: CheckIn) -> None:

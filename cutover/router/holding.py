@@ -5,11 +5,13 @@ What holds in this process: the snapshot and the break-glass lines, and the flow
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from time import time
+from typing import TYPE_CHECKING
 
 import attrs
 
 from cutover.core.backend import Backend
 from cutover.core.break_glass import unknown_lines
+from cutover.core.comparison import Mismatch
 from cutover.core.floor import lowered
 from cutover.core.snapshot import Snapshot
 from cutover.router.compiled import Circumstances
@@ -19,6 +21,9 @@ from cutover.router.journey import Journey
 from cutover.router.notices import NoticeBoard
 from cutover.router.tokens import Tokens
 from cutover.router.writing import Writing
+
+if TYPE_CHECKING:
+    from cutover.router.shadow import Shadow
 
 __all__ = ["Holding"]
 
@@ -110,12 +115,26 @@ class Holding:
         for journey in tuple(self._journeys.values()):
             yield from journey.cells
 
-    def durations(self) -> Iterator[tuple[str, Durations]]:
+    def durations(self) -> Iterator[tuple[str, Backend, Durations]]:
         """
-        Give, by flow, how long calls took that the metrics have not taken over.
+        Give, by flow and side, how long calls took that the metrics have not taken over.
         """
         for flow in tuple(self._flows.values()):
-            yield flow.name, flow.cells.durations
+            for side, waiting in zip(Backend, flow.cells.durations, strict=True):
+                yield flow.name, side, waiting
+
+    def expire_shadows(self) -> None:
+        """
+        Give up on comparisons that are under way for too long.
+        """
+        for shadow in self._shadows():
+            shadow.expire()
+
+    def mismatches(self) -> tuple[Mismatch, ...]:
+        """
+        Give the mismatches that are kept for operators.
+        """
+        return tuple(mismatch for shadow in self._shadows() for mismatch in tuple(shadow.kept))
 
     def take_snapshot(self, snapshot: Snapshot, secret: bytes | None) -> None:
         """
@@ -162,6 +181,10 @@ class Holding:
         for journey in self._journeys.values():
             journey.restart_counting()
         self._use(self._given)
+
+    def _shadows(self) -> Iterator["Shadow"]:
+        for flow in tuple(self._flows.values()):
+            yield from (switch.shadow for switch in tuple(flow.switches) if switch.shadow is not None)
 
     def _flow(self, name: str) -> Flow:
         flow = self._flows.get(name)

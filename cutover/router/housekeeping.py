@@ -68,12 +68,14 @@ class Housekeeper:
     def __init__(
         self,
         break_glass: BreakGlass,
+        holding: Holding,
         follower: Follower,
         telemetry: Telemetry,
         reporter: Reporter,
         notices: NoticeBoard,
     ) -> None:
         self._break_glass = break_glass
+        self._holding = holding
         self._follower = follower
         self._telemetry = telemetry
         self._reporter = reporter
@@ -105,6 +107,7 @@ class Housekeeper:
         Hand over what was counted, and show how the store stands.
         """
         self._flushed = monotonic()
+        self._holding.expire_shadows()
         self._reporter.harvest()
         self._telemetry.refresh_counters()
         self._telemetry.refresh_durations()

@@ -12,6 +12,7 @@ from time import monotonic
 
 from cutover.clock import utc_now
 from cutover.core.checkin import MOST_RAN, TOO_LATE, CheckIn, Counted, Ran, minute_of
+from cutover.core.comparison import Mismatch
 from cutover.core.schema import READS
 from cutover.core.snapshot import Head
 from cutover.router.counting import Counting
@@ -82,7 +83,13 @@ class Reporter:
             self._note(head)
 
     def check_in(
-        self, head: Head | None, *, regressed: bool, break_glass: Iterable[str] = (), closing: bool = False
+        self,
+        head: Head | None,
+        *,
+        regressed: bool,
+        break_glass: Iterable[str] = (),
+        mismatches: tuple[Mismatch, ...] = (),
+        closing: bool = False,
     ) -> CheckIn:
         """
         Make the next check-in. One after the last is a last one, too: it must not bring the instance back.
@@ -104,6 +111,7 @@ class Reporter:
                 head=head,
                 regressed=regressed,
                 break_glass=tuple(break_glass),
+                mismatches=mismatches,
                 closing=self._closing,
                 minutes={minute: dict(totals) for minute, totals in self._minutes.items()},
                 since_version=dict(self._since_version),

@@ -23,7 +23,7 @@ class Request:
         decision: Where the request goes and why; None before the block is entered.
     """
 
-    __slots__ = ("_arguments", "_began", "_flow", "_synthetic", "decision")
+    __slots__ = ("_arguments", "_began", "_failed", "_flow", "_synthetic", "decision")
 
     def __init__(
         self, flow: "Flow", key: object, cohort: str | None = None, home: object = UNSET, synthetic: bool = False
@@ -32,6 +32,7 @@ class Request:
         self._arguments = (key, cohort, home)
         self._synthetic = truth(synthetic)
         self._began = 0.0
+        self._failed = ""
         self.decision: Decision | None = None
 
     @property
@@ -42,6 +43,17 @@ class Request:
         if self.decision is None:
             raise RuntimeError("the request is decided when its block is entered")
         return self.decision.backend
+
+    def fail(self, reason: str, *, unknown: bool = False) -> None:
+        """
+        Say that the call failed where nothing was raised, such as an answer with an error in it.
+
+        Args:
+            reason: In a few words that are the same each time; logged once for each.
+            unknown: Nobody knows whether the call changed something: it broke off.
+        """
+        self._failed = "unknown" if unknown else "error"
+        self._flow.note_failure(self.backend, reason)
 
     def __enter__(self) -> Self:
         self.decision = self._flow.decide(*self._arguments, self._synthetic)
@@ -54,8 +66,8 @@ class Request:
         took = perf_counter() - self._began
         if self._synthetic:
             return
-        outcome = "ok" if kind is None else "error" if issubclass(kind, Exception) else "cancelled"
-        self._flow.called(self.backend, outcome, took)
+        raised = "ok" if kind is None else "error" if issubclass(kind, Exception) else "cancelled"
+        self._flow.called(self.backend, self._failed or raised, took)
 
     async def __aenter__(self) -> Self:
         return self.__enter__()

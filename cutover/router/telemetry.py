@@ -10,7 +10,7 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from cutover.core.backend import Reason
+from cutover.core.backend import Backend, Reason
 from cutover.core.bucketing import PARTS
 from cutover.core.checkin import Counted, Kind
 from cutover.core.progress import target_progress, target_ratio
@@ -26,7 +26,7 @@ NAME_PATIENCE: Final = 5.0  # seconds
 
 
 Cells = Callable[[], Iterable[Counting]]
-WaitingDurations = Callable[[], Iterable[tuple[str, Durations]]]
+WaitingDurations = Callable[[], Iterable[tuple[str, Backend, Durations]]]
 
 
 class Telemetry:
@@ -35,7 +35,7 @@ class Telemetry:
 
     Args:
         cells: Gives all cells of the router as they are now.
-        durations: Gives, by flow, what the histogram has not taken over.
+        durations: Gives, by flow and side, what the histogram has not taken over.
     """
 
     def __init__(
@@ -82,20 +82,15 @@ class Telemetry:
 
     def refresh_durations(self) -> None:
         """
-        Add the durations that were noted since the last time; what cannot be written now is added next time.
+        Add the durations that were noted since the last time.
         """
         if self._is_nameless():
             return
-        labels = self._instruments.durations.labels
         with self._written(), self._lock, GATE.held():
-            for flow, waiting in self._durations():
-                children = {}
-                while waiting:
-                    backend, seconds = waiting[0]
-                    if backend not in children:
-                        children[backend] = labels(self._migration, flow, backend)
-                    children[backend].observe(seconds)
-                    waiting.popleft()
+            for flow, backend, waiting in self._durations():
+                if waiting:
+                    child = self._instruments.durations.labels(self._migration, flow, backend)
+                    child.observe_all(waiting.popleft() for _ in range(len(waiting)))
 
     def refresh_age(self) -> None:
         """

@@ -50,7 +50,9 @@ REPORT: Final = {
     "minutes": {"type": "object", "additionalProperties": TOTALS},
     "since_version": TOTALS,
 }
-RAN: Final = {"ran": _many({"type": "array", "prefixItems": [FROM_ONE, FROM_ONE, COUNT], "minItems": 3, "maxItems": 3})}
+RAN: Final = _many({"type": "array", "prefixItems": [FROM_ONE, FROM_ONE, COUNT], "minItems": 3, "maxItems": 3})
+PLACES: Final = _many({"type": "array", "items": TEXT, "minItems": 3, "maxItems": 3})
+LATER: Final = {"ran": RAN, "mismatches": _many(_object({"flow": TEXT, "at": INSTANT, "differences": PLACES}))}
 
 SCHEMAS: Final[Mapping[str, Any]] = MappingProxyType(
     {
@@ -106,11 +108,11 @@ SCHEMAS: Final[Mapping[str, Any]] = MappingProxyType(
         "Written": _object({"head": HEAD, "durability": TEXT}),
         "Fleet": _object(
             {
-                "instances": _many(_object(REPORT, optional=RAN)),
+                "instances": _many(_object(REPORT, optional=LATER)),
                 "minutes": {"type": "object", "additionalProperties": TOTALS},
                 "hours": {"type": "object", "additionalProperties": TOTALS},
             }
         ),
-        "CheckIn": _object({"report": _object(REPORT, optional=RAN)}, optional={"now": INSTANT}),
+        "CheckIn": _object({"report": _object(REPORT, optional=LATER)}, optional={"now": INSTANT}),
     }
 )

@@ -172,7 +172,7 @@ def keeper(parts):
     A housekeeper of those parts, without a break-glass file.
     """
     watcher = BreakGlass(None, parts.holding)
-    return Housekeeper(watcher, parts.follower, parts.telemetry, parts.reporter, parts.notices)
+    return Housekeeper(watcher, parts.holding, parts.follower, parts.telemetry, parts.reporter, parts.notices)
 
 
 def test_a_silent_store_is_down(keeper, parts, monkeypatch):
