@@ -1,8 +1,9 @@
 """
-Visits for ASGI applications: Starlette, FastAPI, Quart, Litestar, and Django behind an ASGI server.
+Visits for ASGI applications, such as those of Starlette and FastAPI.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any, Final
 
 from cutover.integrations.carriers import Carrier
@@ -55,11 +56,7 @@ class VisitMiddleware:
             await self.app(scope, receive, send)
             return
 
-        def headers(name: str) -> Iterator[str]:
-            wanted = name.encode("latin-1")
-            return (value.decode("latin-1") for given, value in scope["headers"] if given == wanted)
-
-        exchange = begin(self._rules, scope, headers)
+        exchange = begin(self._rules, scope, partial(_headers, scope))
 
         async def answer(message: Message) -> None:
             if message["type"] in STARTS and exchange.owes:
@@ -67,6 +64,13 @@ class VisitMiddleware:
             await send(message)
 
         await self.app(scope, receive, answer)
+
+
+def _headers(scope: Scope, name: str) -> list[str]:
+    if name == ":method":
+        return [scope.get("method", "GET")]  # a handshake has none
+    wanted = name.encode("latin-1")
+    return [value.decode("latin-1") for given, value in scope.get("headers", ()) if given == wanted]
 
 
 def _stamped(exchange: Exchange, message: Message) -> Message:

@@ -9,7 +9,7 @@ from typing import Final
 from cutover.clock import utc_now
 from cutover.integrations.carriers import Pair
 
-__all__ = ["is_silent", "may_be_shared"]
+__all__ = ["NOT_MODIFIED", "is_silent", "may_be_shared"]
 
 NOT_MODIFIED: Final = 304
 FOR_CACHES: Final = ("cdn-cache-control", "surrogate-control", "edge-control")

@@ -14,7 +14,8 @@ from cutover.integrations.cookies import NAME, cookie_line, cookies_named
 
 __all__ = ["Carrier", "Cookie", "Header", "HeadersOf", "Pair", "Session"]
 
-HeadersOf = Callable[[str], Iterable[str]]  # every value of a request's header, by its name in small letters
+# Every value of a request's header, by its name in small letters; `:method` is the method, as in HTTP/2.
+HeadersOf = Callable[[str], Iterable[str]]
 Pair = tuple[str, str]
 
 ATTRIBUTE: Final = re.compile(
@@ -22,6 +23,7 @@ ATTRIBUTE: Final = re.compile(
 )  # what may stand in Path and Domain: no ";", nothing unprintable
 LONGEST_AGE: Final = timedelta(days=400)  # browsers keep no cookie for longer
 SAME_SITE: Final = ("Lax", "Strict", "None")
+SAFE: Final = frozenset(("GET", "HEAD"))
 HEADER: Final = "Cutover-Visit"
 GUEST_HEADER: Final = "Cutover-Guest"
 GUEST: Final = "cutover-guest"
@@ -62,6 +64,12 @@ class Carrier(Protocol):
         """
         ...
 
+    def is_withheld(self, headers: HeadersOf) -> bool:
+        """
+        Tell whether a client that brought nothing may have something all the same.
+        """
+        ...
+
     def write(self, text: str, seconds: int, where: Any) -> list[Pair]:
         """
         Give the response headers that hand a text over, or put it where no header is needed.
@@ -87,7 +95,7 @@ class Cookie:
         name: Left out, ``cutover-`` and the journey's name. ``__Host-`` and ``__Secure-`` in front of it are minded.
         secure: Sent over https only. Development over http needs False.
         httponly: Not for scripts.
-        samesite: Strict would hide it from the return of a payment page, and None needs `secure`.
+        samesite: Strict would hide it also from links on other sites; None is sent always, and needs `secure`.
         path: Below which it is sent; every page of the journey must be below it.
         domain: Left out, only the host that set it gets it.
         max_age: How long the browser keeps it; left out, as long as the token holds.
@@ -137,6 +145,17 @@ class Cookie:
         """
         del where
         return cookies_named(self.name, headers("cookie"))
+
+    def is_withheld(self, headers: HeadersOf) -> bool:
+        """
+        Tell whether a browser sends no such cookie with this request: another site has made it, and not by a link.
+
+        A payment provider that posts its customer back is one: a cookie that is set there would replace the real one.
+        """
+        if self.samesite == "None" or "cross-site" not in headers("sec-fetch-site"):
+            return False
+        link = "document" in headers("sec-fetch-dest") and not SAFE.isdisjoint(headers(":method"))
+        return self.samesite == "Strict" or not link
 
     def write(self, text: str, seconds: int, where: Any) -> list[Pair]:
         """
@@ -194,6 +213,13 @@ class Header:
         del where
         return [value.strip() for value in headers(self.name.lower())]
 
+    def is_withheld(self, headers: HeadersOf) -> bool:
+        """
+        Never: clients that do so send it always.
+        """
+        del headers
+        return False
+
     def write(self, text: str, seconds: int, where: Any) -> list[Pair]:
         """
         Set the header.
@@ -237,6 +263,13 @@ class Session:
         del headers
         held = self.find(where).get(self.name)
         return [held] if isinstance(held, str) else []
+
+    def is_withheld(self, headers: HeadersOf) -> bool:
+        """
+        Never, as far as this library can tell: the session's own cookie is the framework's.
+        """
+        del headers
+        return False
 
     def write(self, text: str, seconds: int, where: Any) -> list[Pair]:
         """

@@ -48,7 +48,10 @@ class Exchange:
         siblings: The exchanges of the same request; this one joins them.
     """
 
-    __slots__ = ("_brought", "_headers", "_lock", "_owed", "_rules", "_siblings", "_subject", "_visit", "_where")
+    __slots__ = (
+        *("_brought", "_headers", "_lock", "_owed", "_rules"),
+        *("_siblings", "_subject", "_visit", "_where", "_withheld"),
+    )
 
     def __init__(self, rules: Rules, headers: HeadersOf, subject: Any, siblings: Exchanges) -> None:
         self._rules = rules
@@ -60,6 +63,9 @@ class Exchange:
         self._visit: Visit | None = None
         self._brought: str | None = None
         self._owed = False
+        self._withheld = False
+        for other in siblings.values():
+            rules.check_beside(other._rules)  # noqa: SLF001 - of the same class
         siblings[rules.journey.name] = self
 
     def visit(self, where: Any, *, key: object = UNSET, home: object = UNSET) -> Visit:
@@ -98,7 +104,10 @@ class Exchange:
             headers: The response's own.
         """
         own = [(name.lower(), value) for name, value in headers]
-        if self._visit is None or may_be_shared(status, own):
+        if self._visit is None or self._withheld:
+            return []
+        if may_be_shared(status, own):
+            self._rules.tell_not_given(status)
             return []
         added = [pair for pair in self._given(self._visit) if (pair[0].lower(), pair[1]) not in own]
         if added and is_silent(own) and status != SWITCHING:
@@ -120,6 +129,7 @@ class Exchange:
         else:
             was = self._asked(rules.was) or self._guest()
             token = self._brought = self._chosen(key, was)
+            self._withheld = token is None and rules.carrier.is_withheld(self._headers)
         cohort = self._asked(rules.cohort)
         if was is None:
             return rules.journey.enter(key, token=token, cohort=cohort, home=home)

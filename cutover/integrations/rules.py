@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from cutover.errors import ConfigurationError
+from cutover.integrations.caching import NOT_MODIFIED
 from cutover.integrations.carriers import Carrier, Cookie
 from cutover.router.journey import Journey
+from cutover.router.log import log
 
 __all__ = ["LIKE_THE_VISIT", "Asking", "GuestCarrier", "Rules"]
 
@@ -43,7 +45,7 @@ class Rules:
         ConfigurationError: If an argument can never work.
     """
 
-    __slots__ = ("carrier", "cohort", "guest", "journey", "key", "was")
+    __slots__ = ("_told", "carrier", "cohort", "guest", "journey", "key", "was")
 
     def __init__(
         self,
@@ -63,12 +65,32 @@ class Rules:
         for name, given in (("carrier", carrier), ("guest", guest)):
             if not isinstance(given, Carrier | _LikeTheVisit | None):
                 raise ConfigurationError(f"{name} is {given!r}; allowed: a Cookie, a Header, a Session, or None")
+        self._told = False
         self.journey = journey
         self.key = key
         self.cohort = cohort
         self.was = was
         self.carrier = (carrier or Cookie()).named_for(journey.name)
         self.guest = _guest_carrier(self.carrier, guest)
+
+    def check_beside(self, other: "Rules") -> None:
+        """
+        Refuse to carry two journeys in one place.
+
+        Raises:
+            ConfigurationError: If the other carries its own as this one does.
+        """
+        if self.carrier == other.carrier and self.journey.name != other.journey.name:
+            names = f"{other.journey.name} and {self.journey.name}"
+            raise ConfigurationError(f"{names} are both carried in {self.carrier.name!r}; allowed: a name for each")
+
+    def tell_not_given(self, status: int) -> None:
+        """
+        Log, once, that pages ask for a visit and forbid to give its token: their clients enter anew each time.
+        """
+        if status != NOT_MODIFIED and not self._told:
+            self._told = True
+            log.warning("cutover.visit_not_given", journey=self.journey.name)
 
 
 def _guest_carrier(carrier: Carrier, guest: GuestCarrier) -> Carrier | None:

@@ -23,7 +23,8 @@ def headers_in(environ: dict[str, Any]) -> HeadersOf:
     """
 
     def headers(name: str) -> tuple[str, ...]:
-        value = environ.get(f"HTTP_{name.upper().replace('-', '_')}")
+        variable = "REQUEST_METHOD" if name == ":method" else f"HTTP_{name.upper().replace('-', '_')}"
+        value = environ.get(variable)
         return () if value is None else (value,)
 
     return headers

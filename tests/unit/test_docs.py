@@ -53,9 +53,9 @@ def rows(page):
 
 def logging_modules():
     """
-    Give the modules that log what operators should know: those of routers and of the relay.
+    Give the modules that log what operators should know: those of routers, of middleware and of the relay.
     """
-    return [path for folder in ("router", "server") for path in (SOURCE / folder).glob("*.py")]
+    return [path for folder in ("router", "integrations", "server") for path in (SOURCE / folder).glob("*.py")]
 
 
 def events_in(tree):

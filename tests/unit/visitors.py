@@ -86,13 +86,13 @@ class Client:
         self.ask = ask
         self.cookies = {}
 
-    def get(self, **headers):
+    def get(self, method="GET", **headers):
         """
         Make a request with all cookies.
         """
         if self.cookies:
             headers["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        answer = self.ask({name.replace("_", "-"): value for name, value in headers.items()})
+        answer = self.ask({name.replace("_", "-"): value for name, value in headers.items()}, method)
         for name, cookie in answer.cookies.items():
             self.cookies[name] = cookie.value
             if cookie["max-age"] == "0":
@@ -124,8 +124,9 @@ class Wsgi:
         Give a function that makes a request.
         """
 
-        def ask(headers):
-            environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
+        def ask(headers, method="GET"):
+            environ = {"REQUEST_METHOD": method}
+            environ |= {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers.items()}
             setup_testing_defaults(environ)
             started = []
             body = b"".join(app(environ, lambda *given: started.append(given)))
@@ -159,14 +160,14 @@ class Asgi:
         Give a function that makes a request.
         """
 
-        def ask(headers):
+        def ask(headers, method="GET"):
             sent = []
 
             async def send(message):
                 sent.append(message)
 
             encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-            asyncio.run(app({"type": "http", "headers": encoded}, None, send))
+            asyncio.run(app({"type": "http", "method": method, "headers": encoded}, None, send))
             start, body = sent
             given = [(name.decode(), value.decode()) for name, value in start["headers"]]
             return Answer(start["status"], given, body["body"])

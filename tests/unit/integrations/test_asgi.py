@@ -151,6 +151,20 @@ def test_copied_scope():
     assert len(sent[0]["headers"]) == 3
 
 
+def test_no_headers():
+    """
+    A scope without headers is that of a client that brings nothing.
+    """
+
+    async def app(scope, receive, send):
+        del scope["headers"]
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"x-key", visit_of(scope).key.encode())]}
+        )
+
+    assert exchanged(app, {"type": "http"})[0]["headers"][0] == (b"x-key", b"user-42")
+
+
 def test_error():
     """
     An error of the application passes as it is.

@@ -109,6 +109,42 @@ def test_guest_cookie():
     assert guests == Cookie(name="__Host-cutover-guest", samesite="Strict", max_age=timedelta(days=180))
 
 
+@pytest.mark.parametrize(
+    ("samesite", "method", "fetched", "withheld"),
+    [
+        ("Lax", "GET", {}, False),
+        ("Lax", "POST", {}, False),
+        ("Lax", "POST", {"site": "same-origin", "dest": "document"}, False),
+        ("Lax", "POST", {"site": "same-site", "dest": "document"}, False),
+        ("Lax", "GET", {"site": "none", "dest": "document"}, False),
+        ("Lax", "GET", {"site": "cross-site", "dest": "document"}, False),
+        ("Lax", "HEAD", {"site": "cross-site", "dest": "document"}, False),
+        ("Lax", "POST", {"site": "cross-site", "dest": "document"}, True),
+        ("Lax", "GET", {"site": "cross-site", "dest": "iframe"}, True),
+        ("Lax", "GET", {"site": "cross-site", "dest": "empty"}, True),
+        ("Lax", "GET", {"site": "cross-site"}, True),
+        ("Strict", "GET", {"site": "cross-site", "dest": "document"}, True),
+        ("Strict", "POST", {"site": "same-origin", "dest": "document"}, False),
+        ("None", "POST", {"site": "cross-site", "dest": "iframe"}, False),
+    ],
+)
+def test_withheld(samesite, method, fetched, withheld):
+    """
+    A cookie may be withheld exactly where another site has made the request, as its `samesite` says.
+    """
+    headers = {f"sec-fetch-{name}": [value] for name, value in fetched.items()} | {":method": [method]}
+
+    assert Cookie(samesite=samesite).is_withheld(lambda name: headers.get(name, [])) is withheld
+
+
+def test_nothing_else_is_withheld():
+    """
+    Clients that use headers send them always, and a session is found or not.
+    """
+    assert not Header().is_withheld(lambda name: ["cross-site"])
+    assert not Session(find=dict).is_withheld(lambda name: ["cross-site"])
+
+
 @pytest.mark.parametrize(("arguments", "message"), WRONG)
 def test_wrong_cookie(arguments, message):
     """

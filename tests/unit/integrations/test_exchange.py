@@ -2,10 +2,14 @@
 What every middleware does with a visit, seen from a client: on WSGI and on ASGI alike.
 """
 
+from threading import Barrier, Thread
+
 import pytest
+from structlog.testing import capture_logs
 from visitors import Answer, aged, user_on
 
 from cutover.core.backend import Backend
+from cutover.errors import ConfigurationError
 from cutover.integrations import Cookie, Header, Session, visit_of
 from cutover.integrations.guests import new_guest_id
 
@@ -337,6 +341,61 @@ def test_own_cache_control(site, control):
     assert VISIT in answer.cookies
 
 
+def test_pages_that_give_no_token(site):
+    """
+    That pages ask for a visit and forbid to give its token is logged, once; a 304 or a page that does not ask is usual.
+    """
+    headers = [("Cache-Control", "public")]
+
+    def asking(status):
+        return lambda place: visit_of(place) and Answer(status, headers, b"")
+
+    client = site.client()
+    with capture_logs() as logs:
+        for handler in (lambda place: Answer(200, headers, b""), asking(304)):
+            site.handler = handler
+            client.get()
+        usual = list(logs)
+        site.handler = asking(200)
+        client.get()
+        client.get()
+
+    assert usual == []
+    assert logs == [{"event": "cutover.visit_not_given", "journey": "purchase", "log_level": "warning"}]
+
+
+OF_ANOTHER_SITE = {"sec_fetch_site": "cross-site", "sec_fetch_dest": "document", "sec_fetch_mode": "navigate"}
+
+
+def test_post_of_another_site(site):
+    """
+    Where another site posts the customer back, browsers withhold cookies: one that is set would replace the real one.
+    """
+    site.user = user_on("new", site.journey)
+    client = site.client()
+    client.get()
+    kept, client.cookies, user = client.cookies, {}, site.user
+    site.user = None
+    back = client.get("POST", **OF_ANOTHER_SITE)
+    client.cookies, site.user = kept, user
+    site.router.set(cart=0, pay=0)
+
+    assert back.headers == [(name, "text/plain") for name, _ in back.headers]
+    assert client.get().body == b"new"
+
+
+def test_link_of_another_site(site):
+    """
+    Whoever comes by a link of another site is given a token, and one who brings a token is on that visit.
+    """
+    client = site.client()
+    first = client.get(**OF_ANOTHER_SITE)
+    client.cookies[VISIT] = aged(site.journey, client.cookies[VISIT], 90)
+
+    assert VISIT in first.cookies
+    assert VISIT in client.get("POST", **OF_ANOTHER_SITE).cookies
+
+
 def test_own_cookies(site):
     """
     Cookies of the application stand beside ours.
@@ -494,6 +553,45 @@ def test_two_journeys(site):
     assert len(first.of("cache-control")) == 1
     assert first.body.decode() == second.body.decode() == client.cookies[GUEST]
     assert second.cookies == {}
+
+
+@pytest.mark.parametrize("carrier", [Header(), Cookie(name="visit")])
+def test_two_journeys_in_one_place(site, carrier):
+    """
+    Two journeys cannot be carried under one name: each would throw away what the other has written.
+    """
+    client = site.client("purchase", "claim", carrier=carrier)
+
+    with pytest.raises(
+        ConfigurationError, match=r"claim and purchase are both carried in .*; allowed: a name for each"
+    ):
+        client.get()
+
+
+def test_threads_of_one_request(site):
+    """
+    Threads that ask for the visit of one request at the same time get one visit.
+    """
+    visits = []
+    barrier = Barrier(8)
+
+    def handler(place):
+        def ask():
+            barrier.wait()
+            visits.append(visit_of(place))
+
+        threads = [Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return Answer(200, [], b"")
+
+    site.handler = handler
+    site.client().get()
+
+    assert len(set(map(id, visits))) == 1
+    assert events(site) == {"entered": 1}
 
 
 def test_guest_id_of_our_form(site):
