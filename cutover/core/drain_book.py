@@ -5,7 +5,7 @@ Read change by change, and kept small: of a ledger of years only those changes s
 accounts for.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain, groupby
 from typing import Any, Final, NamedTuple, TypeVar
@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import attrs
 
 from cutover.core.backend import Backend
+from cutover.core.bucketing import PARTS
 from cutover.core.checkin import LEASE
 from cutover.core.instants import parse_instant
 from cutover.core.ledger import Change
@@ -23,7 +24,7 @@ __all__ = ["Drain", "DrainBook", "Stretch"]
 NEW, OLD = Backend.NEW, Backend.OLD
 MATTERS: Final = frozenset({"definition", "dials", "cohorts", "overrides", "evictions", "epoch"})
 
-TURNS: Final = frozenset({"dials", "cohorts"})
+TURNS: Final = frozenset({"dials", "cohorts", "evictions", "work", "frozen"})
 UNKNOWN: Final = -1
 
 Level = Mapping[str | None, int]  # effective parts by cohort; under None for whoever has no dial of a cohort's own
@@ -120,6 +121,20 @@ class _Part:
         return self if last is None else self.named(last)
 
 
+class _Step(NamedTuple):
+    """
+    What a change does to the flows that go together. A tuple, because a ledger has thousands.
+
+    Attributes:
+        level: What holds for them after it.
+        evictions: The flows whose visits on NEW it ends, among others.
+    """
+
+    change: Change
+    level: Level
+    evictions: Collection[str]
+
+
 @attrs.frozen(kw_only=True)
 class _Before:
     """
@@ -180,29 +195,31 @@ class DrainBook:
         """
         Learn what changes say that turn dials and do nothing else, at once: most of a ledger is such.
         """
-        places: dict[str, list[Place]] = {}
-        for place in self._parts:
-            places.setdefault(place[1], []).append(place)
-        steps: dict[Place, list[tuple[Change, Level]]] = {}
+        together = {flow: self._with(flow) for _, flow in self._parts}
+        steps: dict[tuple[str, ...], list[_Step]] = {members: [] for members in together.values()}
         for change in run:
-            dials, cohorts = change.effects.get("dials", {}), change.effects.get("cohorts", {})
+            effects = change.effects
+            dials, cohorts, evictions = (
+                effects.get("dials", {}),
+                effects.get("cohorts", {}),
+                effects.get("evictions", {}),
+            )
             _merge(self._dials, dials, int)
-            _merge_twice(self._cohorts, cohorts, int)
-            for together in {self._with(flow) for flow in (*dials, *cohorts)}:
-                step = (change, self._level(together[0]))
-                for member in together:
-                    for place in places.get(member, ()):
-                        steps.setdefault(place, []).append(step)
-        for place, taken in steps.items():
-            self._parts[place] = self._turned(place, taken)
+            if cohorts:
+                _merge_twice(self._cohorts, cohorts, int)
+            for members in {together[flow] for flow in (*dials, *cohorts, *evictions) if flow in together}:
+                steps[members].append(_Step(change, self._level(members), evictions))
+        for place in self._parts:
+            if taken := steps[together[place[1]]]:
+                self._parts[place] = self._turned(place, taken)
 
-    def _turned(self, place: Place, steps: Sequence[tuple[Change, Level]]) -> _Part:
-        name, part = place[0], self._parts[place]
+    def _turned(self, place: Place, steps: Sequence[_Step]) -> _Part:
+        (name, flow), part = place, self._parts[place]
 
         def stretches(change: Change) -> tuple[Stretch, ...]:
             return self._stretches(name, self._journeys[name], change) if part.left is None else part.left
 
-        return _turned(part, steps, stretches)
+        return _turned(part, flow, steps, stretches)
 
     def _take(self, change: Change) -> None:
         if change.verb == "dead":
@@ -215,7 +232,6 @@ class DrainBook:
         ended = self._end_stretches(before, change)
         for place in self._touched(effects, before):
             self._turn(place, before, ended, change)
-        self._evict(effects.get("evictions", {}))
 
     # -- the state --
 
@@ -233,8 +249,8 @@ class DrainBook:
         journey = self._of.get(flow)
         return journey.flows if journey is not None and journey.together else (flow,)
 
-    def _level(self, flow: str) -> dict[str | None, int]:
-        together = [(self._dials.get(member, 0), self._cohorts.get(member, {})) for member in self._with(flow)]
+    def _level(self, members: Iterable[str]) -> dict[str | None, int]:
+        together = [(self._dials.get(member, 0), self._cohorts.get(member, {})) for member in members]
         level: dict[str | None, int] = {None: min([dial for dial, _ in together])}
         for _, cohorts in together:
             for cohort in cohorts:
@@ -263,7 +279,7 @@ class DrainBook:
         places = dict.fromkeys((*before.parts, *((name, f) for name, j in self._journeys.items() for f in j.flows)))
         if before.epoch != self._epoch or before.journeys is not self._journeys:
             return places
-        given = (flow for name in ("dials", "cohorts", "overrides") for flow in effects.get(name, {}))
+        given = (flow for name in ("dials", "cohorts", "overrides", "evictions") for flow in effects.get(name, {}))
         flows = {member for flow in given for member in self._with(flow)}
         return [place for place in places if place[1] in flows]
 
@@ -286,7 +302,7 @@ class DrainBook:
 
     def _turn(self, place: Place, before: _Before, ended: Mapping[str, tuple[Stretch, ...]], change: Change) -> None:
         name, flow = place
-        part, level = before.parts.get(place), self._level(flow)
+        part, level = before.parts.get(place), self._level(self._with(flow))
         if part is None:
             part = self._newcomer(name, before)
         if part is None:
@@ -301,7 +317,8 @@ class DrainBook:
         part = self._renamed(part, place, level, before, stretches, change)
         if self._is_adopted(before):
             part = attrs.evolve(part, level=dict.fromkeys(part.level, 0))
-        part = _turned(part, [(change, level)], lambda _: stretches)
+        step = _Step(change, level, change.effects.get("evictions", {}))
+        part = _turned(part, flow, [step], lambda _: stretches)
         if not is_in and part.left is None:
             part = attrs.evolve(part, left=stretches)
         self._parts[place] = part
@@ -357,11 +374,6 @@ class DrainBook:
                     part = part.remembered(side)
         return part
 
-    def _evict(self, evictions: Mapping[str, Any]) -> None:
-        for place, part in self._parts.items():
-            if evictions.get(place[1]) is not None:
-                self._parts[place] = part.mapped(lambda drain: None if drain.side is NEW else drain)
-
     def _wait_for_dead(self, seen: datetime, declared: datetime) -> None:
         """
         Count an instance that was last heard of before a change came to it as running the older version until now.
@@ -396,31 +408,37 @@ def _common(parts: Sequence[_Part]) -> _Part:
 
 
 def _turned(
-    part: _Part, steps: Sequence[tuple[Change, Level]], stretches: Callable[[Change], tuple[Stretch, ...]]
+    part: _Part, flow: str, steps: Sequence[_Step], stretches: Callable[[Change], tuple[Stretch, ...]]
 ) -> _Part:
     """
     Go to other levels, one after the other; for each cohort by itself.
     """
+    evicted = max((number for number, step in enumerate(steps, 1) if flow in step.evictions), default=0)
     drains, levels = {}, {}
-    for cohort in dict.fromkeys(chain(part.level, *(level for _, level in steps))):
-        values = [part.level.get(cohort, part.level[None]), *(level.get(cohort, level[None]) for _, level in steps)]
-        lowest, highest = min(values), max(values)
+    for cohort in dict.fromkeys(chain(part.level, *(step.level for step in steps))):
+        values = [
+            part.level.get(cohort, part.level[None]),
+            *(step.level.get(cohort, step.level[None]) for step in steps),
+        ]
         mine = part.drains.get(cohort, part.drains[None])
+        lowest, highest = min(values), PARTS if evicted else max(values)
         kept = [d for d in mine if (d.level > highest if d.side is NEW else d.level < lowest)]
         made = [
-            _drain(side, values[number], stretches(steps[number][0]), steps[number][0])
+            _drain(side, values[number], stretches(steps[number].change), steps[number].change)
             for number, side in _unanswered(values)
+            if side is OLD or number >= evicted
         ]
         drains[cohort], levels[cohort] = (*kept, *made), values[-1]
-    return attrs.evolve(part, level=levels, drains=drains)
+    by_name = tuple(drain for drain in part.by_name if drain.side is OLD) if evicted else part.by_name
+    return attrs.evolve(part, level=levels, drains=drains, by_name=by_name)
 
 
 def _unanswered(values: Sequence[int]) -> list[tuple[int, Backend]]:
     """
     Number the steps down, and up, after which the dial never was again where it was before; oldest first.
 
-    What a dial drains on NEW is over for good as soon as it is back: to go down again is another step, with as many
-    visits or more.
+    What a dial drains is over for good as soon as it is back: to go away again is another step, with as many visits or
+    more.
     """
     lowest = highest = values[-1]
     found = []
@@ -436,7 +454,7 @@ def _unanswered(values: Sequence[int]) -> list[tuple[int, Backend]]:
 
 
 def _only_turns(change: Change) -> bool:
-    return change.verb != "dead" and MATTERS.intersection(change.effects) <= TURNS
+    return change.verb != "dead" and TURNS.issuperset(change.effects)
 
 
 def _drain(side: Backend, level: int, stretches: tuple[Stretch, ...], change: Change) -> Drain:
