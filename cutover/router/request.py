@@ -2,11 +2,13 @@
 A block around one call to a back end: decided on entry, timed, and counted by its outcome.
 """
 
+from contextlib import suppress
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from cutover.core.backend import UNSET, Backend, Decision
+from cutover.router.current import CURRENT
 from cutover.router.strangers import truth
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ class Request:
         decision: Where the request goes and why; None before the block is entered.
     """
 
-    __slots__ = ("_arguments", "_began", "_failed", "_flow", "_synthetic", "decision")
+    __slots__ = ("_arguments", "_began", "_failed", "_flow", "_synthetic", "_token", "decision")
 
     def __init__(
         self, flow: "Flow", key: object, cohort: str | None = None, home: object = UNSET, synthetic: bool = False
@@ -57,6 +59,7 @@ class Request:
 
     def __enter__(self) -> Self:
         self.decision = self._flow.decide(*self._arguments, self._synthetic)
+        self._token = CURRENT.set((self._flow.name, self.decision.backend, self.decision.version))
         self._began = perf_counter()
         return self
 
@@ -64,6 +67,8 @@ class Request:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         took = perf_counter() - self._began
+        with suppress(ValueError):  # the block was entered in another context, as fixtures of test runners do
+            CURRENT.reset(self._token)
         if self._synthetic:
             return
         raised = "ok" if kind is None else "error" if issubclass(kind, Exception) else "cancelled"

@@ -30,6 +30,7 @@ from cutover.core.comparison import (
 )
 from cutover.router.compiled import ALL, FlowPlan
 from cutover.router.counting import FlowCells
+from cutover.router.current import CURRENT
 from cutover.router.judging import Judge
 from cutover.router.log import log
 from cutover.router.shadow_threads import ShadowThreads
@@ -77,6 +78,7 @@ class Job:
         first: What the side answered that was routed to.
         is_noise: It is OLD, which answered already.
         until: When the deadline is over, on the monotonic clock.
+        version: Of the snapshot that routed.
     """
 
     function: Function
@@ -86,6 +88,7 @@ class Job:
     first: Answer
     is_noise: bool
     until: float
+    version: int
 
 
 class Shadow:
@@ -141,7 +144,9 @@ class Shadow:
             return plan.shadow == ALL
         return hash_of(plan.salt.encode() + SALT + data) < plan.shadow
 
-    def offer(self, side: Backend, first: Answer, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+    def offer(
+        self, side: Backend, version: int, first: Answer, arguments: tuple[Any, ...], named: dict[str, Any]
+    ) -> None:
         """
         Ask the other side in the background; never waits, never raises.
         """
@@ -157,6 +162,7 @@ class Shadow:
             first=first,
             is_noise=is_noise,
             until=monotonic() + self._terms.deadline,
+            version=version,
         )
         self.expire()
         self._running[job] = None
@@ -181,6 +187,7 @@ class Shadow:
         return True
 
     def _ask(self, job: Job) -> None:
+        self._mark(job)
         try:
             second = self._judge.returned(job.function(*job.arguments, **job.named))
         except BaseException as error:  # noqa: BLE001 - a shadow that exits must not end anything but itself
@@ -188,6 +195,7 @@ class Shadow:
         self._compare(job, second)
 
     async def _ask_async(self, job: Job) -> None:
+        self._mark(job)
         try:
             async with asyncio.timeout(self._terms.deadline) as deadline:
                 second = self._judge.returned(await job.function(*job.arguments, **job.named))
@@ -200,6 +208,10 @@ class Shadow:
                 return
             second = self._judge.raised(error)
         self._compare(job, second)
+
+    def _mark(self, job: Job) -> None:
+        # A thread has a context of its own, and a task a copy: neither needs it back.
+        CURRENT.set((self._flow, job.side, job.version))
 
     def _compare(self, job: Job, second: Answer) -> None:
         if monotonic() > job.until:

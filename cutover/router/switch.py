@@ -16,6 +16,7 @@ import attrs
 from cutover.core.backend import UNSET, Backend, Decision
 from cutover.core.comparison import Answer
 from cutover.errors import ConfigurationError
+from cutover.router.current import CURRENT
 from cutover.router.flow import Flow, Notices
 from cutover.router.judging import Budget, Judge
 from cutover.router.shadow import Shadow, ShadowTerms
@@ -139,13 +140,15 @@ class Switch:
             next(self.flow.cells.fallbacks.ticks)
             return (yield from self._timed(Backend.OLD, arguments, named))
         if self.shadow is not None and self.shadow.wants(self.flow.plan, plain):
-            self.shadow.offer(side, answer, arguments, named)
+            self.shadow.offer(side, self.flow.plan.version, answer, arguments, named)
         return answer
 
     def _timed(self, side: Backend, arguments: tuple[Any, ...], named: dict[str, Any]) -> Steps:
+        token = CURRENT.set((self.flow.name, side, self.flow.plan.version))
         began = perf_counter()
         answer = yield Step(self.new if side is Backend.NEW else self.old, arguments, named)
         took = perf_counter() - began
+        CURRENT.reset(token)
         if answer.error is not None:
             answer = self.judge.raised(answer.error)
         elif self.judge.failed is not None:
@@ -185,12 +188,15 @@ def _synchronous(switch: Switch, is_plain: bool) -> Function:
             return _driven(switch.steps(key, arguments, named))
         side = flow.route(key, cohort, home)
         function = new if side is Backend.NEW else old
+        token = CURRENT.set((flow.name, side, flow.plan.version))
         began = perf_counter()
         try:
             value = function(key.key if type(key) is Visit else key, *arguments, **named)
         except BaseException as error:
             switch.broke(side, error, perf_counter() - began)
             raise
+        finally:
+            CURRENT.reset(token)
         flow.went_well(side, perf_counter() - began)
         return value
 
@@ -209,12 +215,15 @@ def _asynchronous(switch: Switch, is_plain: bool) -> Function:
             return await _driven_async(switch.steps(key, arguments, named))
         side = flow.route(key, cohort, home)
         function = new if side is Backend.NEW else old
+        token = CURRENT.set((flow.name, side, flow.plan.version))
         began = perf_counter()
         try:
             value = await function(key.key if type(key) is Visit else key, *arguments, **named)
         except BaseException as error:
             switch.broke(side, error, perf_counter() - began)
             raise
+        finally:
+            CURRENT.reset(token)
         flow.went_well(side, perf_counter() - began)
         return value
 

@@ -1,0 +1,27 @@
+"""
+A processor for structlog that says, in the application's own log lines, which back end a call is with.
+
+    structlog.configure(processors=[..., add_backend, ...])
+"""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from cutover.router.current import CURRENT
+
+__all__ = ["add_backend"]
+
+
+def add_backend(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """
+    Add ``flow``, ``backend`` and ``version`` to what is logged inside a switch or a block of `Flow.request`.
+
+    A line that has one of the three already keeps it; outside of calls nothing is added.
+    """
+    del logger, method
+    current = CURRENT.get()
+    if current is not None:
+        flow, backend, version = current
+        for name, value in (("flow", flow), ("backend", backend.value), ("version", version)):
+            event.setdefault(name, value)
+    return event
