@@ -317,6 +317,8 @@ class Mirror:
         lease = min(work.patience.lease for work in self._works.values())
         taken = self.outbox.take(self.migration, list(self._works), own.holder, lease, free)
         for intent in taken:
+            if intent.id in own.held:  # a call of this process whose lease was renewed too late: it goes on
+                continue
             with own.lock:
                 own.held[intent.id] = (monotonic() + lease, lease)
                 own.deliveries += 1
