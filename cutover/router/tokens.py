@@ -54,7 +54,7 @@ class Tokens:
     def __init__(self, secrets: tuple[str, ...]) -> None:
         signers = [_signer(secret.encode(errors="surrogateescape")) for secret in secrets]
         self._first = signers[0]
-        self._by_header = {signer.header[:-1]: signer for signer in reversed(signers)}
+        self._by_header = {signer.header[:-1]: signer for signer in signers}
 
     def bearer(self, key: object) -> str:
         """

@@ -292,6 +292,16 @@ def test_whom_a_rollback_meets(together, ended, expected):
     assert sides == expected
 
 
+def test_a_rollback_of_a_newcomer():
+    """
+    In a `together` journey a flow that the token does not have yet ends the visit on NEW, too: it would go with it.
+    """
+    said = claims_of({"cart": NEW}, (1, 5))
+    sides, evicted = resumed(journey_of("cart", "pay"), said, {"pay": (1, 6)}, Flags(dict.fromkeys(FLOWS, OLD)))
+
+    assert (sides, evicted) == ({"cart": OLD, "pay": OLD}, True)
+
+
 @pytest.mark.parametrize("order", [(1, 9), (2, 1)])
 def test_a_token_from_ahead(order):
     """

@@ -177,6 +177,17 @@ def test_large_and_odd(token):
     assert TOKENS.read(token, None) is None
 
 
+@pytest.mark.parametrize(("blanks", "read"), [(5000, True), (6500, False)])
+def test_too_long(blanks, read):
+    """
+    A token that is longer than any cookie is refused, though it is signed, before anything is computed.
+    """
+    token = signed(json.dumps(SAID.document()).encode() + b" " * blanks)
+
+    assert (len(token) <= LONGEST_TOKEN) is read
+    assert (TOKENS.read(token, None) is not None) is read
+
+
 @pytest.mark.parametrize(
     "header",
     [
