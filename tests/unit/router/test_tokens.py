@@ -180,7 +180,7 @@ def test_large_and_odd(token):
 @pytest.mark.parametrize(("blanks", "read"), [(5000, True), (6500, False)])
 def test_too_long(blanks, read):
     """
-    A token that is longer than any cookie is refused, though it is signed, before anything is computed.
+    A token that is longer than any cookie is refused, though it is signed.
     """
     token = signed(json.dumps(SAID.document()).encode() + b" " * blanks)
 
