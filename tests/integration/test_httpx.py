@@ -1,0 +1,241 @@
+"""
+The transports for httpx, before two real HTTP servers.
+"""
+
+import asyncio
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+
+import cutover.testing
+from cutover import ConfigurationError
+from cutover.integrations.httpx import AsyncSwitchTransport, SwitchTransport
+
+
+class Shop(BaseHTTPRequestHandler):
+    """
+    Answers with what it was asked, after waiting where the path says so.
+    """
+
+    def log_message(self, *arguments):
+        """
+        Say nothing.
+        """
+
+    def answer(self):
+        """
+        Answer a request of any method.
+        """
+        length = int(self.headers.get("content-length", 0))
+        body = self.rfile.read(length).decode()
+        if "silent" in self.path:
+            self.server.leaving.wait(30)
+            return
+        if "moved" in self.path:
+            self.send_response(302)
+            self.send_header("location", f"{self.server.base}/elsewhere")
+            self.send_header("content-length", "0")
+            self.end_headers()
+            return
+        said = {"side": self.server.side, "path": self.path, "host": self.headers["host"], "body": body}
+        content = json.dumps(said).encode()
+        self.send_response(503 if "broken" in self.path else 200)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = answer  # noqa: N815 - the names that http.server looks for
+
+
+@contextmanager
+def serving(side):
+    """
+    Run a server of one side.
+    """
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
+    server.side, server.leaving = side, threading.Event()
+    server.base = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield server.base
+    finally:
+        server.leaving.set()
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(name="bases")
+def _bases():
+    with serving("old") as old, serving("new") as new:
+        yield f"{old}/api", f"{new}/v2/"
+
+
+@pytest.fixture(name="router")
+def _router():
+    return cutover.testing.router(pay=50)
+
+
+def key_on(router, side):
+    """
+    Give a key that a flow sends to a side.
+    """
+    return next(f"user-{n}" for n in range(100) if router.flow("pay").peek(f"user-{n}").backend == side)
+
+
+def calls(registry: CollectorRegistry):
+    """
+    Give the calls that were counted, by side and outcome.
+    """
+    return {
+        (sample.labels["backend"], sample.labels["outcome"]): sample.value
+        for metric in registry.collect()
+        for sample in metric.samples
+        if sample.name == "cutover_calls_total" and sample.value
+    }
+
+
+@pytest.mark.parametrize("side", ["old", "new"])
+def test_goes_where_the_key_is_routed(router, bases, side):
+    """
+    A request reaches the side of its key with method, path, query and body as they were, and that side's host.
+    """
+    old, new = bases
+    with httpx.Client(base_url=old, transport=SwitchTransport(router.flow("pay"), old=old, new=new)) as client:
+        answer = client.post("/charges?a=1&b=%2F", content=b"42", extensions={"cutover.key": key_on(router, side)})
+
+    base = httpx.URL(old if side == "old" else new)
+    assert answer.json() == {
+        "side": side,
+        "path": f"{base.path.rstrip('/')}/charges?a=1&b=%2F",
+        "host": base.netloc.decode(),
+        "body": "42",
+    }
+    assert calls(router.registry) == {(side, "ok"): 1}
+
+
+def test_key_and_home_by_function(router, bases):
+    """
+    Where no extension says so, functions of the request give key and home; a home goes before the dial.
+    """
+    old, new = bases
+    key = key_on(router, "old")
+    transport = SwitchTransport(
+        router.flow("pay"), old=old, new=new, key=lambda request: request.headers["user"], home=lambda request: "new"
+    )
+    with httpx.Client(base_url=old, transport=transport) as client:
+        at_home = client.get("/", headers={"user": key}).json()["side"]
+        elsewhere = client.get("/", headers={"user": key}, extensions={"cutover.home": "old"}).json()["side"]
+
+    assert (at_home, elsewhere) == ("new", "old")
+
+
+def test_a_visit_stands_for_a_key(bases):
+    """
+    A visit as the key keeps its requests on its side after the dial has passed.
+    """
+    old, new = bases
+    journeys = {"purchase": cutover.core.migration.Journey(name="purchase", flows=("pay",))}
+    flows = {"pay": cutover.core.migration.Flow(name="pay")}
+    definition = cutover.Migration(
+        name="shop", title="Shop", old="a", new="b", salt="shop", flows=flows, journeys=journeys
+    )
+    router = cutover.testing.router(definition, pay="new")
+    visit = router.journey("purchase").enter("user-1")
+    router.set(pay="old")
+    with httpx.Client(base_url=old, transport=SwitchTransport(router.flow("pay"), old=old, new=new)) as client:
+        answer = client.get("/", extensions={"cutover.key": visit})
+
+    assert answer.json()["side"] == "new"
+
+
+def test_a_redirect_of_a_back_end_is_routed_and_one_elsewhere_is_not(router, bases):
+    """
+    A redirect within a base stays with the key's side; one to another place passes as it is.
+    """
+    old, new = bases
+    with serving("cdn") as cdn:
+        transport = SwitchTransport(router.flow("pay"), old=old, new=new)
+        with httpx.Client(base_url=old, transport=transport, follow_redirects=True) as client:
+            answer = client.get("/moved", extensions={"cutover.key": key_on(router, "new")})
+            direct = client.get(f"{cdn}/picture")
+
+    assert answer.json()["path"] == "/elsewhere"
+    assert direct.json()["side"] == "cdn"
+    assert calls(router.registry) == {("new", "ok"): 1}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "outcome"),
+    [
+        ("GET", "/broken", "error"),
+        ("POST", "/broken", "error"),
+        ("GET", "/silent", "error"),
+        ("POST", "/silent", "unknown"),
+    ],
+)
+def test_outcomes(router, bases, method, path, outcome):
+    """
+    A server's error is an error; a request that broke off is unknown where it may have changed something.
+    """
+    old, new = bases
+    transport = SwitchTransport(router.flow("pay"), old=old, new=new)
+    with httpx.Client(base_url=old, transport=transport, timeout=0.2) as client:
+        try:
+            status = client.request(method, path, extensions={"cutover.key": key_on(router, "new")}).status_code
+        except httpx.ReadTimeout:
+            status = None
+
+    assert status == (503 if path == "/broken" else None)
+    assert calls(router.registry) == {("new", outcome): 1}
+
+
+def test_what_was_never_sent_is_an_error(router, bases):
+    """
+    A back end that cannot be reached has changed nothing, whatever the method; the request goes to no other side.
+    """
+    old, _ = bases
+    with serving("gone") as gone:
+        pass
+    transport = SwitchTransport(router.flow("pay"), old=old, new=gone)
+    with httpx.Client(base_url=old, transport=transport) as client, pytest.raises(httpx.ConnectError):
+        client.post("/charges", extensions={"cutover.key": key_on(router, "new")})
+
+    assert calls(router.registry) == {("new", "error"): 1}
+
+
+def test_async(router, bases):
+    """
+    The asynchronous transport does the same, and counts a cancelled request as cancelled.
+    """
+    old, new = bases
+    extensions = {"cutover.key": key_on(router, "new")}
+
+    async def both():
+        transport = AsyncSwitchTransport(router.flow("pay"), old=old, new=new)
+        async with httpx.AsyncClient(base_url=old, transport=transport) as client:
+            answer = await client.get("/items", extensions=extensions)
+            task = asyncio.ensure_future(client.get("/silent", extensions=extensions))
+            await asyncio.wait([task], timeout=0.2)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            return answer.json()
+
+    answer = asyncio.run(both())
+
+    assert (answer["side"], answer["path"]) == ("new", "/v2/items")
+    assert calls(router.registry) == {("new", "ok"): 1, ("new", "cancelled"): 1}
+
+
+@pytest.mark.parametrize("base", ["shop.example", "ftp://shop.example", "https://shop.example/?a=1", "", None, 7])
+def test_a_wrong_base(router, base):
+    """
+    What is no base URL is one error that names it and says what is allowed.
+    """
+    with pytest.raises(ConfigurationError, match=r"new is .*; allowed: a base URL such as https://shop.example"):
+        SwitchTransport(router.flow("pay"), old="https://old.example", new=base)
