@@ -264,13 +264,20 @@ class Follower:
         try:
             self._send(self.source, name, self._make_report(closing=False))
             if self._leftovers is not None and not self._delivered:
-                self._leftovers.deliver(self.source, name)
-                self._delivered = True
+                self._deliver(self._leftovers, self.source, name)
             self._complaints.discard("cutover.check_in_failed")
         except StoreError as error:  # a store that is read-only for this process still tells the dials
             self._complain("cutover.check_in_failed", store=self.source.url, error=str(error))
         if self._fleet_gauges is not None and self._holding.snapshot is not None:
             self._fleet_gauges.show(self._holding.snapshot, self.source.fleet(name), now=self.source.now())
+
+    def _deliver(self, leftovers: Leftovers, store: Store, name: str) -> None:
+        def answer_for(report: CheckIn) -> None:
+            self._reporter.heard_of(report)
+            self._send(store, name, self._make_report(closing=False))
+
+        leftovers.deliver(store, name, answer_for)
+        self._delivered = True
 
     def _make_report(self, *, closing: bool) -> CheckIn:
         return self._reporter.check_in(

@@ -4,6 +4,7 @@ Counts that an ending process could not deliver: left on disk, and delivered by 
 A report says which instance counted what in which minute, so it does no harm that it may be delivered twice.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from cutover.core.checkin import CheckIn
@@ -45,9 +46,12 @@ class Leftovers:
         """
         _remove(self._path(report.instance))
 
-    def deliver(self, store: Store, migration: str) -> None:
+    def deliver(self, store: Store, migration: str, tell: Callable[[CheckIn], None]) -> None:
         """
         Bring the store what earlier processes left.
+
+        Args:
+            tell: Is given each report before the store is, which then counts its process as closed.
 
         Raises:
             StoreError: If it does not take them; they stay.
@@ -60,6 +64,7 @@ class Leftovers:
             except Corrupt as error:
                 log.warning("cutover.report_corrupt", path=str(path), error=str(error))
             else:
+                tell(report)
                 store.check_in(migration, report, now=store.now())
             _remove(path)
 

@@ -82,6 +82,19 @@ class Reporter:
         with self._lock:
             self._note(head)
 
+    def heard_of(self, report: CheckIn) -> None:
+        """
+        Answer for a process that ended out of touch with the store: what it ran counts as run here, until now.
+
+        Once its last report is delivered the store knows it no more, and visits that it entered may go on.
+        """
+        with self._lock:
+            if report.head is None or not self._ran:
+                return
+            order, now = report.head.order, self._elapsed()
+            older = [ran for ran in self._ran if ran[:2] <= order] or [(*order, self._ran[0][2])]
+            self._ran = [*older, *((*ran[:2], now) for ran in self._ran if ran[:2] > order)][-MOST_RAN:]
+
     def check_in(
         self,
         head: Head | None,

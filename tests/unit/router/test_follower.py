@@ -367,6 +367,40 @@ def test_counts_of_an_earlier_process_are_delivered(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_check_in_tells_what_was_run():
+    """
+    Each snapshot that requests were routed by stands in the check-in, also one that was followed by another at once.
+    """
+    parts = Parts(Script(reading(FIRST), reading(SECOND, FIRST.head.hash)))
+    parts.follower.take(FIRST, SECRET, "cache")
+    stepped(parts, 2)
+    report = parts.reporter.check_in(SECOND.head, regressed=False)
+
+    assert [ran[:2] for ran in report.ran] == [FIRST.head.order, SECOND.head.order]
+
+
+def test_it_answers_for_an_earlier_process_before_that_is_closed(tmp_path):
+    """
+    The store hears what an ended process ran from the next one before it counts that process as closed.
+    """
+    lost = ScriptedStore(reading(FIRST))
+    ending = Parts(lost, leftovers=Leftovers(tmp_path, "shop"))
+    stepped(ending)
+    ending.flow("browse").route("user-1")
+    lost.refuse = Unavailable("gone")
+    ending.follower.leave()
+
+    store = ScriptedStore(reading(SECOND))
+    parts = Parts(store, leftovers=Leftovers(tmp_path, "shop"))
+    stepped(parts)
+    parts.follower._check_in_at = 0
+    stepped(parts)
+
+    *before, last = store.reports
+    assert (last.instance, last.closing) == (ending.reporter.instance, True)
+    assert [ran[:2] for ran in before[-1].ran] == [FIRST.head.order, SECOND.head.order]
+
+
 def test_the_copy_on_disk_is_kept_up():
     """
     Every snapshot that is taken from the store is also written to the copy on disk.

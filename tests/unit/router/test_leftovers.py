@@ -16,6 +16,12 @@ NOON = datetime(2024, 3, 4, 12, tzinfo=UTC)
 REPORT = CheckIn(instance="a" * 32, sequence=7, at=NOON, host="web-1", pid=17, started=NOON, library="1", closing=True)
 
 
+def nobody(report):
+    """
+    Listen to nothing.
+    """
+
+
 @pytest.fixture
 def store():
     """
@@ -30,10 +36,22 @@ def test_is_delivered_once(tmp_path, store):
     """
     left = Leftovers(tmp_path / "cache", "shop")
     left.keep(REPORT)
-    left.deliver(store, "shop")
-    left.deliver(store, "shop")
+    left.deliver(store, "shop", nobody)
+    left.deliver(store, "shop", nobody)
 
     assert store.reports == [REPORT]
+
+
+def test_each_report_is_told_before_it_is_delivered(tmp_path, store):
+    """
+    Whoever delivers hears of a report while the store does not count its process as closed yet.
+    """
+    left = Leftovers(tmp_path, "shop")
+    left.keep(REPORT)
+    heard = []
+    left.deliver(store, "shop", lambda report: heard.append((report, list(store.reports))))
+
+    assert heard == [(REPORT, [])]
 
 
 def test_stays_until_it_is_taken(tmp_path, store):
@@ -44,10 +62,10 @@ def test_stays_until_it_is_taken(tmp_path, store):
     left.keep(REPORT)
     store.refuse = Unavailable("gone")
     with pytest.raises(Unavailable):
-        left.deliver(store, "shop")
+        left.deliver(store, "shop", nobody)
 
     store.refuse = None
-    left.deliver(store, "shop")
+    left.deliver(store, "shop", nobody)
     assert store.reports == [REPORT]
 
 
@@ -56,7 +74,7 @@ def test_of_other_stores_stay(tmp_path, store):
     What was counted for another store or migration is not delivered to this one.
     """
     Leftovers(tmp_path, "other").keep(REPORT)
-    Leftovers(tmp_path, "shop").deliver(store, "shop")
+    Leftovers(tmp_path, "shop").deliver(store, "shop", nobody)
 
     assert store.reports == []
     assert len(list(tmp_path.iterdir())) == 1
@@ -71,7 +89,7 @@ def test_a_damaged_one_is_dropped(tmp_path, store):
     [path] = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-5])
     with capture_logs() as logs:
-        left.deliver(store, "shop")
+        left.deliver(store, "shop", nobody)
 
     assert events(logs) == ["cutover.report_corrupt"]
     assert not list(tmp_path.iterdir())

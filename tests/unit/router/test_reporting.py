@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cutover.core.checkin import MOST_RAN, TOO_LATE, Ran, add, minute_of
+from cutover.core.checkin import MOST_RAN, TOO_LATE, CheckIn, Ran, add, minute_of
 from cutover.core.snapshot import Head
 from cutover.router.counting import FlowCells
 from cutover.router.reporting import Reporter
@@ -253,6 +253,34 @@ def test_a_child_process_ran_only_what_it_began_with(running, elapsed):
     elapsed.seconds += 1
 
     assert ran(running) == [(1, 5, 1.0)]
+
+
+def left_by(head: Head | None) -> CheckIn:
+    """
+    Give the last report of another process.
+    """
+    return CheckIn(instance="b" * 32, sequence=9, at=NOON, host="w", pid=1, started=NOON, library="1", head=head)
+
+
+def test_it_answers_for_a_process_that_ended_unheard(running, elapsed):
+    """
+    What a process ran until it ended out of touch with the store counts as run here until its report is delivered.
+    """
+    running.heard_of(left_by(version(3)))
+    assert ran(running) == []
+    running.began(version(5))
+    elapsed.seconds += 10
+    running.began(version(7))
+    elapsed.seconds += 10
+
+    running.heard_of(left_by(None))
+    running.heard_of(left_by(version(7)))
+    assert ran(running) == [(1, 5, 20.0), (1, 7, 10.0)]
+    running.heard_of(left_by(version(6)))
+    assert ran(running) == [(1, 5, 20.0), (1, 7, 0.0)]
+    elapsed.seconds += 1
+    running.heard_of(left_by(version(3)))
+    assert ran(running) == [(1, 3, 21.0), (1, 5, 0.0), (1, 7, 0.0)]
 
 
 def test_a_tuple_of_what_was_run(running):
