@@ -11,7 +11,7 @@ import click
 import structlog
 from click.shell_completion import shell_complete
 
-from cutover.cli import changing, emergency, instances, looking, metrics, serving
+from cutover.cli import changing, emergency, instances, looking, metrics, mirroring, serving
 from cutover.cli.failures import ExitCode, Failure, report
 from cutover.cli.options import help_without_verb
 
@@ -43,8 +43,9 @@ def cli(context: click.Context) -> None:
     help_without_verb(context)
 
 
-for verb in (*changing.VERBS, *looking.VERBS, *instances.VERBS, *metrics.VERBS, *serving.VERBS, *emergency.VERBS):
-    cli.add_command(verb)
+for module in (changing, looking, mirroring, instances, metrics, serving, emergency):
+    for verb in module.VERBS:
+        cli.add_command(verb)
 
 
 def run(arguments: Sequence[str]) -> int:

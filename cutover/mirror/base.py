@@ -81,7 +81,7 @@ class Intent:
     sequence: int
     state: State
     attempts: int = 0
-    error: str = ""
+    error: str = attrs.field(default="", repr=False)
     age: float = 0.0
     is_behind: bool = False
 

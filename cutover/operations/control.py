@@ -4,6 +4,7 @@ What operators write against: every verb over one migration in a store.
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -22,6 +23,7 @@ from cutover.operations.audit import audited
 from cutover.operations.commit import Expect, Outcome, commit, proposed
 from cutover.operations.explanation import Explanation, explanation_of
 from cutover.operations.intents import Basis, Intent
+from cutover.operations.mirroring import Mirrors
 from cutover.operations.overview import Facts, instances_of, status_of
 from cutover.operations.preview import Preview
 from cutover.operations.recovery import sound_snapshot
@@ -37,7 +39,9 @@ __all__ = ["Control", "control"]
 APPLIED = "definition applied"
 
 
-def control(store: str | Source, *, actor: str | None = None, migration: str | None = None) -> "Control":
+def control(
+    store: str | Source, *, actor: str | None = None, migration: str | None = None, outbox: str | None = None
+) -> "Control":
     """
     Open a store to operate a migration.
 
@@ -45,12 +49,14 @@ def control(store: str | Source, *, actor: str | None = None, migration: str | N
         store: A URL, or a store object; an object is not closed by `Control.close`.
         actor: Who acts, for the ledger; else CUTOVER_ACTOR, else user@host.
         migration: Which one; else the only one in the store.
+        outbox: The URL of where mirrored writes are kept; else CUTOVER_OUTBOX, else the store.
 
     Raises:
         ConfigurationError: If the URL or the actor can never work.
     """
     opened = open_store(store)
-    return Control(opened, actor=actor_of(actor), migration=migration, owns_store=opened is not store)
+    named, owns = actor_of(actor), opened is not store
+    return Control(opened, actor=named, migration=migration, owns_store=owns, mirrors=Mirrors.of(outbox, store))
 
 
 class Control:
@@ -68,6 +74,7 @@ class Control:
         store: Where the migration is kept.
         actor: Who acts.
         preview: The verbs that change something, as a dry run.
+        mirrors: What is known of mirrored writes.
     """
 
     def __init__(
@@ -78,8 +85,10 @@ class Control:
         migration: str | None = None,
         owns_store: bool = False,
         now: Callable[[], datetime] | None = None,
+        mirrors: Mirrors | None = None,
     ) -> None:
         self.store = store
+        self.mirrors = mirrors or Mirrors(None)
         self.actor = actor
         self.preview = Preview(self.propose, self.epochs)
         self._asked = migration
@@ -102,6 +111,7 @@ class Control:
         """
         Let go of the store, if this object opened it.
         """
+        self.mirrors.close()
         if self._owns_store:
             self.store.close()
 
@@ -289,9 +299,8 @@ class Control:
         stamp = Stamp.make(actor=self.actor, reason=reason, ticket=ticket)
         expectation = None if expect is None else Expectation.parse(expect)
         store, name = self._writable(), self._named(migration)
-        return commit(
-            store, lambda: self._read(name, creates=creates), intent, stamp, expect=expectation, now=self._now
-        )
+        read, asked = partial(self._read, name, creates=creates), self.mirrors.checked(intent)
+        return self.mirrors.noted(commit(store, read, asked, stamp, expect=expectation, now=self._now))
 
     def propose(
         self, intent: Intent, *, expect: Expect = None, migration: str | None = None, creates: bool = False
@@ -300,7 +309,8 @@ class Control:
         Compute what an intent would do, and write nothing.
         """
         expectation = None if expect is None else Expectation.parse(expect)
-        return proposed(self._read(self._named(migration), creates=creates, is_dry=True), intent, expectation)
+        basis = self._read(self._named(migration), creates=creates, is_dry=True)
+        return self.mirrors.with_notes(proposed(basis, self.mirrors.checked(intent), expectation))
 
     # -- verbs that only look --
 
