@@ -343,6 +343,19 @@ def test_was_somebody_else(was):
     assert desk.events() == {"entered": 2, "rejected": 1}
 
 
+@pytest.mark.parametrize(("was", "event"), [(None, "rejected"), ("", "renamed")])
+def test_a_visit_without_a_key(was, event):
+    """
+    A visit that was entered without a key goes on without one, and under a key only where `was` says so.
+    """
+    desk = desk_at()
+    token = brought(desk, None)
+    assert not desk.journey().enter("", token=token).rewritten
+
+    desk.journey().enter("user-42", token=token, was=was)
+    assert desk.events()[event] == 1
+
+
 def test_was_is_not_needed():
     """
     A token that is bound to the key already goes on as it is, whatever `was` says.
