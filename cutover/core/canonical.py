@@ -48,7 +48,8 @@ def decode(text: str | bytes, what: str) -> dict[str, Any]:
             parse_constant=_no_float,
             parse_int=_small_integer,
         )
-        _check_depth(value)
+        if text.count("[") + text.count("{") > DEEPEST:  # or it cannot be nested deeper
+            _check_depth(value)
         if "\\u" in text or not text.isascii():
             _check(value, "$")
     except (ValueError, RecursionError) as error:
