@@ -9,7 +9,7 @@ from wsgiref.util import setup_testing_defaults
 
 import attrs
 
-from cutover.core.migration import Flow, Journey, Migration
+from cutover.core.migration import Cohort, Flow, Journey, Migration
 from cutover.integrations import asgi, wsgi
 from cutover.testing import router
 
@@ -24,6 +24,7 @@ SHOP = Migration(
         "purchase": Journey(name="purchase", flows=("cart", "pay"), idle=timedelta(minutes=30), ttl=timedelta(hours=4)),
         "claim": Journey(name="claim", flows=("return", "refund")),
     },
+    cohorts={"staff": Cohort(name="staff", title="Employees")},
 )
 
 

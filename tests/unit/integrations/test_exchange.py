@@ -238,7 +238,7 @@ def test_cohort(site):
     """
     site.client(cohort=lambda place: "staff").get()
 
-    assert site.seen[0].cohort is None  # the shop has no such cohort, and a token holds no other
+    assert site.seen[0].cohort == "staff"
 
 
 def test_home(site):
@@ -248,13 +248,42 @@ def test_home(site):
     site.user = user_on("new", site.journey)
     client = site.client()
     client.get()
-    site.handler = lambda place: Answer(200, [], visit_of(place, home="tiktok").backend.value.encode())
+
+    def handler(place):
+        before = visit_of(place).backend
+        return Answer(200, [], f"{before} {visit_of(place, home='tiktok').backend}".encode())
+
+    site.handler = handler
     moved = client.get()
     site.handler = site.ask_for_visit
 
-    assert moved.body == b"old"
+    assert moved.body == b"new old"
     assert VISIT in moved.cookies
     assert client.get().body == b"old"
+
+
+def test_home_where_it_is(site):
+    """
+    A visit that is entered and then found to be where its thing lives is given to the client all the same.
+    """
+
+    def handler(place):
+        return Answer(200, [], visit_of(place, home=visit_of(place).backend).backend.value.encode())
+
+    site.handler = handler
+
+    assert VISIT in site.client().get().cookies
+
+
+@pytest.mark.parametrize("nobody", [None, ""])
+def test_nobody(site, nobody):
+    """
+    Empty text is no user's key, as None is none: whoever comes is a guest.
+    """
+    site.user = nobody
+    site.client().get()
+
+    assert site.seen[0].key.startswith("guest-")
 
 
 def test_the_same_visit(site):
@@ -288,6 +317,7 @@ def test_leave(site):
     left = client.get()
 
     assert left.cookies[VISIT]["max-age"] == "0"
+    assert set(left.cookies) == {VISIT}
     assert set(client.cookies) == {GUEST}
     assert client.get().cookies == {}
 
