@@ -89,6 +89,13 @@ def test_cookie():
     ]
 
 
+def test_max_age():
+    """
+    Where it is said for how long a browser keeps the cookie, that counts.
+    """
+    assert "; Max-Age=3600;" in Cookie(name="visit", max_age=timedelta(hours=1)).write("token", 90, None)[0][1]
+
+
 def test_cookie_is_taken_away_where_it_was_set():
     """
     A browser forgets a cookie only if path and domain are those with which it was set, and a prefix wants Secure.

@@ -2,7 +2,7 @@
 What every middleware does with a visit, seen from a client: on WSGI and on ASGI alike.
 """
 
-from threading import Barrier, Thread
+from threading import Thread
 
 import pytest
 from structlog.testing import capture_logs
@@ -159,6 +159,24 @@ def test_key_of_handler(site, before):
     assert changed.body.decode() == old.backend.value == site.seen[-1].backend.value
     assert site.seen[-1].key == (site.user or client.cookies[GUEST])
     assert "rejected" not in events(site)
+
+
+def test_login_in_the_first_request(site):
+    """
+    A visit that is entered as a guest and goes on as a user in one request stays where it was entered.
+    """
+    user = user_on("old", site.journey)
+    seen = set()
+
+    def handler(place):
+        seen.add((visit_of(place).backend, visit_of(place, key=user).backend))
+        return Answer(200, [], b"")
+
+    site.handler = handler
+    for _ in range(20):
+        site.client().get()
+
+    assert seen == {(side, side) for side in Backend}
 
 
 def test_logout_without_a_word(site):
@@ -494,6 +512,20 @@ def test_cookies_of_one_name(site, mine_first):
     assert "rejected" not in events(site)
 
 
+def test_cookies_of_one_name_at_login(site):
+    """
+    Among several cookies of the name, the guest's counts after login.
+    """
+    client = site.client()
+    client.get()
+    site.user = user_on("old" if site.seen[0].backend is Backend.NEW else "new", site.journey)
+    client.cookies[VISIT] = f"{site.journey.enter('somebody').token}; {VISIT}={client.cookies[VISIT]}"
+    client.get()
+
+    assert site.seen[0].backend is site.seen[1].backend
+    assert "rejected" not in events(site)
+
+
 @pytest.mark.parametrize("newest_first", [True, False])
 def test_older_cookie_of_the_same_name(site, newest_first):
     """
@@ -603,24 +635,23 @@ def test_threads_of_one_request(site):
     Threads that ask for the visit of one request at the same time get one visit.
     """
     visits = []
-    barrier = Barrier(8)
+    another = Thread(target=lambda: visits.append(visit_of(site.place)))
+
+    def key(place):
+        site.place = place
+        another.start()
+        another.join(0.2)  # it waits for us, or else it has entered by now
+        return "user-42"
 
     def handler(place):
-        def ask():
-            barrier.wait()
-            visits.append(visit_of(place))
-
-        threads = [Thread(target=ask) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        visits.append(visit_of(place))
+        another.join()
         return Answer(200, [], b"")
 
     site.handler = handler
-    site.client().get()
+    site.client(key=key).get()
 
-    assert len(set(map(id, visits))) == 1
+    assert visits[0] is visits[1]
     assert events(site) == {"entered": 1}
 
 

@@ -42,6 +42,17 @@ def test_found(hold):
     assert visit_of(place).key == "user-42"
 
 
+def test_subject():
+    """
+    Functions of the application are called with the request, where a framework has one of its own.
+    """
+    place = {}
+    rules = Rules(shop().journey("purchase"), key=lambda request: request.user)
+    begin(rules, place, lambda name: (), SimpleNamespace(user="ann"))
+
+    assert visit_of(place).key == "ann"
+
+
 def test_one_of_two():
     """
     Where there are two journeys, the one that was asked for is entered.
