@@ -38,7 +38,7 @@ def encoded_key(key: object) -> str:
         or (isinstance(key, int) and abs(key) >= 1 << 512)
     ):
         raise ConfigurationError(f"the key is empty or too long; allowed: {KEYS}")
-    return json.dumps(str(key) if isinstance(key, str) else int(key))
+    return json.dumps(str.__str__(key) if isinstance(key, str) else int(key))
 
 
 def decoded_key(text: str) -> str | int:

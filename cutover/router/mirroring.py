@@ -193,15 +193,8 @@ class Mirror:
         if self._closed:
             raise Unavailable("the router was closed; nothing was written")
         own = self._own.get()
-        work = self._works[f"{entry.flow} {entry.write}"]
-        try:
-            self._register(own, work)
-            intent = self.outbox.record(entry, own.holder, lease)
-        except Unavailable as error:
-            if not error.missing:
-                raise
-            self.outbox.create()
-            intent = self.outbox.record(entry, own.holder, lease)
+        self._register(own, self._works[f"{entry.flow} {entry.write}"])
+        intent = self.outbox.record(entry, own.holder, lease)
         own.held[intent.id] = (monotonic() + lease, lease)
         return intent
 
@@ -269,7 +262,7 @@ class Mirror:
         Do what is due, and give the seconds until something may be.
         """
         for work in tuple(self._works.values()):
-            self._register_or_make(own, work)
+            self._register(own, work)
         self._renew(own)
         while own.unsettled:
             own.unsettled[0]()
@@ -283,19 +276,20 @@ class Mirror:
             log.info("cutover.mirror_answers_again", outbox=self.outbox.url)
         return 0.0 if is_full else self._pause(own)
 
-    def _register_or_make(self, own: _Own, work: Work) -> None:
+    def _register(self, own: _Own, work: Work) -> None:
+        """
+        Put a write on record, once for each process; the first one makes the place.
+        """
+        if work.place in own.registered:
+            return
         try:
-            self._register(own, work)
+            self.outbox.register(self.migration, work.rule)
         except Unavailable as error:
             if not error.missing:
                 raise
             self.outbox.create()
-            self._register(own, work)
-
-    def _register(self, own: _Own, work: Work) -> None:
-        if work.place not in own.registered:
             self.outbox.register(self.migration, work.rule)
-            own.registered.add(work.place)
+        own.registered.add(work.place)
 
     def _renew(self, own: _Own) -> None:
         now = monotonic()

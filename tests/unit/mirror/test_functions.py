@@ -1,0 +1,203 @@
+"""
+Functions of the application: checked when a write is built, called here and later.
+"""
+
+import asyncio
+import functools
+import threading
+
+import pytest
+
+from cutover.core.backend import Backend
+from cutover.errors import ConfigurationError
+from cutover.mirror.base import Entry, Intent, State
+from cutover.mirror.functions import Functions, other_side
+
+
+def plain(key, *args, sequence, **kwargs):
+    """
+    Give what it was called with.
+    """
+    return (key, args, sequence, kwargs)
+
+
+async def coroutine(key, *args, sequence, **kwargs):
+    """
+    Give what it was called with, and where.
+    """
+    return (key, args, sequence, kwargs, asyncio.get_running_loop())
+
+
+def generator(key, *, sequence):
+    """
+    Do nothing when it is called.
+    """
+    yield key, sequence
+
+
+async def async_generator(key, *, sequence):
+    """
+    Do nothing either.
+    """
+    yield key, sequence
+
+
+class Callable:
+    """
+    An object that can be called.
+    """
+
+    async def __call__(self, key, *, sequence):
+        """
+        Give the key.
+        """
+        return key, sequence
+
+
+def intent(side=Backend.OLD):
+    """
+    Give an intent with arguments.
+    """
+    entry = Entry(
+        migration="shop",
+        flow="cart",
+        write="cart.add",
+        lane="lane",
+        key='"user-1"',
+        side=side,
+        arguments='[[1],{"colour":"red"}]',
+    )
+    return Intent(id=1, entry=entry, sequence=7, state=State.PENDING)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "confirm"), [(plain, coroutine, None), (coroutine, plain, None), (plain, plain, coroutine)]
+)
+def test_mixed(old, new, confirm):
+    """
+    Functions and coroutine functions are not mixed: an error when the write is built.
+    """
+    with pytest.raises(ConfigurationError, match="allowed: all functions, or all coroutine functions"):
+        Functions.of("cart.add", old, new, confirm)
+
+
+@pytest.mark.parametrize("function", [generator, async_generator, functools.partial(generator, 1)])
+def test_generators(function):
+    """
+    A generator function is refused: calling it would write nothing.
+    """
+    with pytest.raises(ConfigurationError, match=r"write cart\.add: new is a generator function"):
+        Functions.of("cart.add", plain, function)
+
+
+def test_not_callable():
+    """
+    What cannot be called is refused with its type.
+    """
+    with pytest.raises(ConfigurationError, match=r"write cart\.add: old is a str; allowed: a function"):
+        Functions.of("cart.add", "add", plain)
+
+
+@pytest.mark.parametrize("function", [coroutine, functools.partial(coroutine), Callable()])
+def test_kinds_of_coroutine_functions(function):
+    """
+    Partials and objects are coroutine functions where what they run is one.
+    """
+    assert Functions.of("cart.add", function, function).is_async
+
+
+@pytest.mark.parametrize("function", [plain, functools.partial(plain), int, print])
+def test_kinds_of_functions(function):
+    """
+    Whatever else can be called is a function.
+    """
+    assert not Functions.of("cart.add", function, function).is_async
+
+
+def test_call():
+    """
+    A function gets the key, the arguments and the sequence.
+    """
+    functions = Functions.of("cart.add", plain, plain)
+
+    assert functions.call_here(plain, intent(), None) == ("user-1", (1,), 7, {"colour": "red"})
+
+
+def test_coroutines_without_a_loop():
+    """
+    A coroutine that is due when the application's loop does not run gets a loop of its own.
+    """
+    functions = Functions.of("cart.add", coroutine, coroutine)
+    ended = asyncio.new_event_loop()
+    ended.close()
+
+    for loop in (None, ended):
+        assert functions.call_here(coroutine, intent(), loop)[:4] == ("user-1", (1,), 7, {"colour": "red"})
+
+
+def test_coroutines_in_the_application():
+    """
+    While the application's loop runs, its coroutines run there: what they use may belong to it.
+    """
+    functions = Functions.of("cart.add", coroutine, coroutine)
+
+    async def application():
+        loop = asyncio.get_running_loop()
+        result = await asyncio.to_thread(functions.call_here, coroutine, intent(), loop)
+        return result[-1] is loop
+
+    assert asyncio.run(application())
+
+
+def test_loop_that_ends():
+    """
+    A loop that ends before the write does is a failure of the write, not a wait without end.
+    """
+    begun = threading.Event()
+
+    async def endless(key, *args, sequence, **kwargs):
+        begun.set()
+        await asyncio.Event().wait()
+
+    functions = Functions.of("cart.add", endless, endless)
+    loop = asyncio.new_event_loop()
+    runner = threading.Thread(target=loop.run_forever)
+    runner.start()
+    stopper = threading.Thread(target=lambda: (begun.wait(30), loop.call_soon_threadsafe(loop.stop)))
+    stopper.start()
+    try:
+        with pytest.raises(ConnectionError, match="the event loop ended"):
+            functions.call_here(endless, intent(), loop)
+    finally:
+        stopper.join()
+        runner.join()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+
+
+def test_failures():
+    """
+    What a function raises is raised to whoever called it, a timeout too.
+    """
+
+    async def failing(key, *args, sequence, **kwargs):
+        raise TimeoutError("of the back end")
+
+    functions = Functions.of("cart.add", failing, failing)
+
+    async def application():
+        loop = asyncio.get_running_loop()
+        with pytest.raises(TimeoutError, match="of the back end"):
+            await asyncio.to_thread(functions.call_here, failing, intent(), loop)
+
+    asyncio.run(application())
+
+
+@pytest.mark.parametrize(("side", "other"), [(Backend.OLD, Backend.NEW), (Backend.NEW, Backend.OLD)])
+def test_other_side(side, other):
+    """
+    The other side is the one that the key was not routed to.
+    """
+    assert other_side(intent(side).entry) is other
