@@ -7,12 +7,13 @@ import tracemalloc
 import attrs
 import pytest
 from routers import FIRST, after, at
-from strategies import KEYS, SECRET
+from strategies import KEYS, SECRET, begun, definition_of
 
 from cutover.core import changes
 from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS, digest_of, position_of
 from cutover.core.decide import decide
+from cutover.core.migration import Journey
 from cutover.core.snapshot import Override
 from cutover.router.compiled import Circumstances, compile_flow
 from cutover.router.counting import FlowCells
@@ -83,7 +84,11 @@ def test_together():
     """
     A plan names the journey of its flow only if that goes together.
     """
+    sticky = Journey(name="purchase", flows=("cart", "pay"), together=False)
+    apart = begun(definition_of("cart", "pay", journeys={"purchase": sticky}))
+
     assert plan_of("pay", snapshot=FIRST).together == "purchase"
+    assert plan_of("pay", snapshot=apart).together is None
     assert plan_of("browse", snapshot=FIRST).together is None
     assert plan_of("pay").together is None
 

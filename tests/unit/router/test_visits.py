@@ -88,6 +88,19 @@ def test_keeps_its_side():
     assert (desk.flow("pay").route(visit), desk.flow("browse").route(visit)) == (NEW, OLD)
 
 
+def test_a_load_test_on_a_visit():
+    """
+    A load test on a visit goes where the visit is, and is counted apart.
+    """
+    desk = Desk(BOTH_NEW)
+    visit = desk.journey().enter("probe-1")
+    desk.take(FIRST)
+    pay = desk.flow("pay")
+
+    assert pay.route(visit, synthetic=True) is NEW
+    assert totals(pay) == {("synthetic", "pay", "new", ""): 1}
+
+
 def test_a_removed_flow():
     """
     A flow that the migration does not have any more goes where the visit has it.
@@ -105,6 +118,8 @@ def test_home_of_a_request():
     visit = desk.journey().enter("user-42", home="new")
     pay = desk.flow("pay")
 
+    for home in (OLD, "tiktok", None):
+        assert pay.route(desk.journey().enter("user-42"), home=home) is OLD
     assert pay.decide(visit)[1:3] == (NEW, Reason.HOME)
     assert pay.decide(visit, home="old")[1:3] == (OLD, Reason.HOME)
     assert pay.route(visit, home=Rude()) is OLD
