@@ -134,10 +134,10 @@ class Cookie:
 
     def for_guests(self) -> "Cookie":
         """
-        Give a like cookie that outlasts many visits.
+        Give a like cookie that outlasts many visits, and is one for all journeys, wherever their pages are.
         """
         prefix = re.match(r"(__Host-|__Secure-)?", self.name)
-        return attrs.evolve(self, name=f"{prefix[0] if prefix else ''}{GUEST}", max_age=GUEST_AGE)
+        return attrs.evolve(self, name=f"{prefix[0] if prefix else ''}{GUEST}", path="/", max_age=GUEST_AGE)
 
     def read(self, headers: HeadersOf, where: Any) -> list[str]:
         """

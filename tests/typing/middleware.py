@@ -17,7 +17,6 @@ from cutover.integrations.celery import task_headers, task_home, task_visit
 from cutover.integrations.django import VisitMiddleware as DjangoMiddleware
 from cutover.integrations.flask import carry_visits
 from cutover.integrations.wsgi import VisitMiddleware as WsgiMiddleware
-from cutover.router.visits import Visit
 
 router = cutover.connect("sqlite:///cutover.db", secret="at least thirty-two bytes of a secret")
 purchase = router.journey("purchase")
@@ -46,8 +45,8 @@ django_visits = DjangoMiddleware(purchase, key=user_of)
 @fastapi_app.get("/pay")
 async def show(request: Request) -> str:
     visit = visit_of(request)
-    assert_type(visit, Visit)
-    assert_type(visit_of(request, "purchase", key="user-42", home="old"), Visit)
+    assert_type(visit, cutover.Visit)
+    assert_type(visit_of(request, "purchase", key="user-42", home="old"), cutover.Visit)
     assert_type(pay.route(visit), cutover.Backend)
     return visit.backend
 
@@ -59,5 +58,5 @@ async def talk(websocket: WebSocket) -> None:
 
 def charge(task: Any, user: str) -> cutover.Backend:
     assert_type(task_headers(purchase.enter(user), home=cutover.Backend.OLD), dict[str, str])
-    assert_type(task_visit(task, purchase, user), Visit)
+    assert_type(task_visit(task, purchase, user), cutover.Visit)
     return pay.route(user, home=task_home(task))

@@ -10,9 +10,9 @@ from shop_router import BARE, COOKIE, SESSION_SECRET, purchase, shown
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import HTTPConnection
 
+import cutover
 from cutover.integrations import visit_of
 from cutover.integrations.asgi import VisitMiddleware
-from cutover.router.visits import Visit
 
 app = FastAPI()
 if not BARE:
@@ -27,11 +27,11 @@ async def current_user(connection: HTTPConnection) -> str | None:
 User = Annotated[str | None, Depends(current_user)]
 
 
-async def current_visit(connection: HTTPConnection, user: User) -> Visit:
+async def current_visit(connection: HTTPConnection, user: User) -> cutover.Visit:
     return user if BARE else visit_of(connection, key=user)
 
 
-def current_visit_of_sync_handlers(connection: HTTPConnection, user: User) -> Visit:
+def current_visit_of_sync_handlers(connection: HTTPConnection, user: User) -> cutover.Visit:
     return user if BARE else visit_of(connection, key=user)
 
 

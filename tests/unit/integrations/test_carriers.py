@@ -109,11 +109,13 @@ def test_cookie_is_taken_away_where_it_was_set():
 
 def test_guest_cookie():
     """
-    The cookie of a guest's id has the prefix, the path and the flags of the token's cookie, and outlasts it.
+    The cookie of a guest's id has the prefix and the flags of the token's cookie, outlasts it, and is for all paths.
     """
-    guests = Cookie(name="__Host-visit", samesite="Strict").for_guests()
+    host, path = Cookie(name="__Host-visit", samesite="Strict"), Cookie(path="/shop", secure=False)
+    age = timedelta(days=180)
 
-    assert guests == Cookie(name="__Host-cutover-guest", samesite="Strict", max_age=timedelta(days=180))
+    assert host.for_guests() == Cookie(name="__Host-cutover-guest", samesite="Strict", max_age=age)
+    assert path.for_guests() == Cookie(name="cutover-guest", secure=False, max_age=age)
 
 
 @pytest.mark.parametrize(
