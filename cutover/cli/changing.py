@@ -2,6 +2,8 @@
 The verbs that change something: apply, set, rollback, freeze, unfreeze, override, work, adopt.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -11,7 +13,8 @@ from cutover.cli.completing import cohorts, flows, sides, work_items
 from cutover.cli.differences import differences
 from cutover.cli.emergency import give
 from cutover.cli.failures import ExitCode
-from cutover.cli.options import changing, percent, target
+from cutover.cli.homes_left import HomesLeft, homes_left, print_homes_left
+from cutover.cli.options import changing, homes_option, percent, target
 from cutover.cli.session import Edit, Session
 from cutover.cli.words import asked, plain, short
 from cutover.core.changes import Proposal
@@ -81,20 +84,24 @@ def set_(
 @click.argument("target", metavar="[FLOW|JOURNEY]", required=False, shell_complete=flows)
 @click.option("--all", "everything", is_flag=True, help="Every flow.")
 @click.option("--emergency", is_flag=True, help="Have a relay hold it on OLD at once, whatever its store does.")
+@homes_option("Count what still reaches NEW by its home.")
 @changing(expects=False)
-def rollback_(session: Session, edit: Edit, target: str | None, everything: bool, emergency: bool) -> int:
+def rollback_(
+    session: Session, edit: Edit, target: str | None, everything: bool, emergency: bool, place: str | None
+) -> int:
     """
     Send a flow, journey or everything to OLD.
 
     In one change dials and cohort dials go to 0, overrides to NEW are taken off, visits on NEW end. It never asks and
-    is never refused, also while frozen.
+    is never refused, also while frozen. Only what has its home on NEW still goes there.
     """
     if (target is None) is not everything:
         raise click.UsageError("name one flow or journey, or give --all")
     if emergency:
         return give(session, edit, target)
     with session.opened(edit) as control:
-        return carry_out(session, control, intents.rollback(target), edit)
+        left = None if place is None else partial(homes_left, control, place)
+        return carry_out(session, control, intents.rollback(target), edit, left=left)
 
 
 @click.command("freeze")
@@ -179,13 +186,24 @@ def _confirmed_apply(session: Session, control: Control, definition: Migration, 
     return attrs.evolve(edit, expect=f"{head.version}:{head.hash}", yes=True)
 
 
-def carry_out(session: Session, control: Control, intent: Intent, edit: Edit, *, creates: str | None = None) -> int:
+def carry_out(
+    session: Session,
+    control: Control,
+    intent: Intent,
+    edit: Edit,
+    *,
+    creates: str | None = None,
+    left: Callable[[], HomesLeft] | None = None,
+) -> int:
     """
     Try or do what was asked, wait if that was asked too, print it, and give the exit code.
+
+    Args:
+        left: Counts what still reaches NEW, once it is done.
     """
     if edit.dry_run:
         proposal = control.propose(intent, expect=edit.expect, migration=creates, creates=creates is not None)
-        _print_dry_run(session, proposal)
+        _print_dry_run(session, proposal, left and left())
         return ExitCode.DONE
     outcome = control.carry_out(
         intent,
@@ -195,10 +213,16 @@ def carry_out(session: Session, control: Control, intent: Intent, edit: Edit, *,
         migration=creates,
         creates=creates is not None,
     )
-    return _finish(session, control, outcome, edit.wait)
+    return _finish(session, control, outcome, edit.wait, left)
 
 
-def _finish(session: Session, control: Control, outcome: Outcome, wait: float | None) -> int:
+def _finish(
+    session: Session,
+    control: Control,
+    outcome: Outcome,
+    wait: float | None,
+    left: Callable[[], HomesLeft] | None,
+) -> int:
     """
     Say what is in force, wait if that was asked, and give the exit code.
     """
@@ -206,9 +230,13 @@ def _finish(session: Session, control: Control, outcome: Outcome, wait: float | 
     if not session.as_json:
         # Before the wait: whoever interrupts it knows by then what was done.
         _print_outcome(session, outcome, durability)
+    homes = left and left()
+    if homes is not None and not session.as_json:
+        print_homes_left(session, homes)
     confirmation, problem = _waited(control, outcome.change, wait)
     if session.as_json:
-        session.print_json(_outcome_document(outcome, durability, confirmation, problem))
+        document = _outcome_document(outcome, durability, confirmation, problem)
+        session.print_json(document if homes is None else {**document, "homes": homes.document()})
     elif confirmation is not None:
         _print_confirmation(session, confirmation)
     if problem:
@@ -229,13 +257,16 @@ def _waited(control: Control, change: Change, seconds: float | None) -> tuple[Co
         return None, plain(str(error))
 
 
-def _print_dry_run(session: Session, proposal: Proposal) -> None:
+def _print_dry_run(session: Session, proposal: Proposal, left: HomesLeft | None) -> None:
     if session.as_json:
-        session.print_json({"dry_run": True, **_proposal_document(proposal)})
+        document = {"dry_run": True, **_proposal_document(proposal)}
+        session.print_json(document if left is None else {**document, "homes": left.document()})
         return
     session.print(f"dry run: {asked(proposal.verb, proposal.arguments)}, nothing is written")
     for line in _lines(proposal):
         session.print(f"  {line}")
+    if left is not None:
+        print_homes_left(session, left)
 
 
 def _print_outcome(session: Session, outcome: Outcome, durability: str) -> None:
@@ -282,6 +313,8 @@ def _lines(proposal: Proposal) -> list[str]:
         return ["nothing to change"]
     if proposal.verb == "dead":
         return ["counts no longer; what it counted stays"]
+    if proposal.verb == "rehome":
+        return [f"{proposal.arguments[what]} {what}" for what in ("moved", "already", "new")]
     changed = [str(difference) for difference in differences(proposal)]
     moved = [f"moves {move}" for move in proposal.moves]
     return [*(changed or ["the same as before"]), *(moved or ["moves no key"]), *(f"note: {n}" for n in proposal.notes)]

@@ -2,20 +2,21 @@
 Tables of things: changes, instances, rules.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from rich.table import Table
 from rich.text import Text
 
+from cutover.claims.base import Sides
 from cutover.cli.words import age, describe, plain, short
 from cutover.core.checkin import InstanceState
 from cutover.core.ledger import Change
 from cutover.operations.explanation import Rule
 from cutover.operations.status import Instance
 
-__all__ = ["STATE_STYLES", "history_table", "instances_table", "plain_table", "rules_table"]
+__all__ = ["STATE_STYLES", "history_table", "homes_table", "instances_table", "plain_table", "rules_table"]
 
 SHORT_ID: Final = 8  # as much of an instance's name as tells it from others
 
@@ -69,6 +70,18 @@ def instances_table(instances: Iterable[Instance]) -> Table:
         )
         row[2].stylize(STATE_STYLES[one.state])
         table.add_row(*row, Text(plain(one.library)), Text(plain(", ".join(one.break_glass)) or "-"))
+    return table
+
+
+def homes_table(counts: Mapping[str, Sides]) -> Table:
+    """
+    Show how many things of each kind live on each side.
+    """
+    table = plain_table("KIND", "OLD", "NEW")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for kind, sides in counts.items():
+        table.add_row(*_texts(plain(kind), str(sides.old), str(sides.new)))
     return table
 
 

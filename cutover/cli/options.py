@@ -13,7 +13,7 @@ from cutover.cli.completing import dial_values, flows, migrations
 from cutover.cli.failures import ExitCode
 from cutover.cli.session import Edit, Session
 
-__all__ = ["Duration", "changing", "help_without_verb", "looking", "percent", "target"]
+__all__ = ["Duration", "changing", "help_without_verb", "homes_option", "looking", "percent", "target"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -109,6 +109,15 @@ def percent(command: F) -> F:
     Give a verb the argument PERCENT.
     """
     return click.argument("percent", metavar="PERCENT|inherit", shell_complete=dial_values)(command)
+
+
+def homes_option(help_text: str) -> Callable[[F], F]:
+    """
+    Give a verb the option that says where homes are; it gets the URL as `place`.
+    """
+    return click.option(
+        "--homes", "place", envvar="CUTOVER_HOMES", show_envvar=True, metavar="URL", default=None, help=help_text
+    )
 
 
 def _edit_options(reason: str | None, *, expects: bool) -> tuple[Callable[[Any], Any], ...]:

@@ -122,6 +122,9 @@ def asked(verb: str, arguments: Mapping[str, Any]) -> str:
             return f"adopt epoch {arguments.get('epoch')}"
         case "dead":
             return f"dead {plain(str(arguments.get('instance')))[:8]}"
+        case "rehome":
+            things = sum(n for name in ("moved", "already", "new") if isinstance(n := arguments.get(name), int))
+            return plain(f"rehome {arguments.get('kind')}, {things} in all")
         case _:
             return plain(verb)
 

@@ -28,6 +28,7 @@ __all__ = [
     "flows_of",
     "freeze",
     "override",
+    "rehome",
     "rollback",
     "set_dial",
     "set_work",
@@ -265,6 +266,26 @@ def declare_dead(snapshot: Snapshot, instance: str, seen: datetime) -> Proposal:
     """
     arguments = {"instance": instance, "seen": format_instant(seen)}
     return Proposal(verb="dead", arguments=arguments, before=snapshot, after=snapshot)
+
+
+def rehome(snapshot: Snapshot, kind: str, counts: Mapping[str, int], digest: str, *, is_done: bool = False) -> Proposal:
+    """
+    Put on record that things of one kind were copied and live on NEW now; no dial changes.
+
+    The arguments hold no id: their number, by what became of them, and one digest stand for them.
+
+    Args:
+        counts: How many were moved, were there already, and are new.
+        digest: The SHA-256 of the sorted ids.
+        is_done: The homes are written already: a freeze comes too late.
+
+    Raises:
+        Refused: If the migration is frozen, and nothing is done yet.
+    """
+    if snapshot.frozen and not is_done:
+        raise Refused("the migration is frozen, and rehome would bring things to NEW; unfreeze first")
+    arguments = {"kind": kind, **counts, "sha256": digest}
+    return Proposal(verb="rehome", arguments=arguments, before=snapshot, after=snapshot)
 
 
 def flows_of(definition: Migration, target: str) -> tuple[str, ...]:

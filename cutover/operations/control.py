@@ -2,7 +2,7 @@
 What operators write against: every verb over one migration in a store.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -10,6 +10,9 @@ from typing import Self
 
 import attrs
 
+from cutover.claims.base import Rehomed
+from cutover.claims.homes import Homes
+from cutover.claims.ids import Id
 from cutover.clock import utc_now
 from cutover.core.backend import UNSET, Unset
 from cutover.core.changes import Proposal
@@ -27,6 +30,7 @@ from cutover.operations.mirroring import Mirrors
 from cutover.operations.overview import Facts, instances_of, status_of
 from cutover.operations.preview import Preview
 from cutover.operations.recovery import sound_snapshot
+from cutover.operations.rehoming import Place, Things, on_record, opened
 from cutover.operations.stamp import Stamp, actor_of
 from cutover.operations.status import Instance, Status
 from cutover.operations.trail import Trail, followed
@@ -90,7 +94,7 @@ class Control:
         self.store = store
         self.mirrors = mirrors or Mirrors(None)
         self.actor = actor
-        self.preview = Preview(self.propose, self.epochs)
+        self.preview = Preview(self.propose, self.epochs, lambda: self.migration)
         self._asked = migration
         self._resolved = migration
         self._owns_store = owns_store
@@ -251,6 +255,33 @@ class Control:
         change = self.carry_out(intent, reason=reason, ticket=ticket, expect=expect).change
         self.bury(report)
         return change
+
+    def rehome(
+        self, kind: str, ids: Iterable[Id], *, homes: Place = None, reason: str, ticket: str = "", expect: Expect = None
+    ) -> Change:
+        """
+        Write down that things which were copied live on NEW now: their homes, and then in the ledger their number and a
+        digest. `OutcomeUnknown` says that it was broken off; it is then done again with the same ids.
+
+        Args:
+            homes: The URL of the homes, or a `Homes`, which stays open; else CUTOVER_HOMES.
+        """
+        things = Things.named(kind, ids)
+        with opened(homes, self.migration) as place:
+            intent = self.move_homes(things, place, reason=reason, ticket=ticket, expect=expect)
+        with on_record():
+            return self.carry_out(intent, reason=reason, ticket=ticket).change
+
+    def move_homes(
+        self, things: Things, place: Homes, *, reason: str, ticket: str = "", expect: Expect = None
+    ) -> Intent:
+        """
+        Check that things may be brought to NEW, write their homes, and give the intent that puts it on record.
+        """
+        Stamp.make(actor=self.actor, reason=reason, ticket=ticket)  # all that could be refused is, before it is done
+        self._writable()
+        self.propose(things.intent(Rehomed()), expect=expect)
+        return things.move(place)
 
     def lost_instance(self, instance: str) -> CheckIn:
         """

@@ -2,7 +2,7 @@
 What an operator asks for, before any state is known: it can be computed again on whatever the store turns out to hold.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -26,6 +26,7 @@ __all__ = [
     "declare_dead",
     "freeze",
     "override",
+    "rehome",
     "rollback",
     "set_dial",
     "set_work",
@@ -180,6 +181,17 @@ def declare_dead(report: CheckIn) -> Intent:
         report: The last that was heard of it.
     """
     return lambda basis: changes.declare_dead(basis.current, report.instance, report.at)
+
+
+def rehome(kind: str, counts: Mapping[str, int], digest: str, *, is_done: bool = False) -> Intent:
+    """
+    Put on record that things were copied and live on NEW now.
+
+    Args:
+        counts: As in `changes.rehome`.
+        is_done: The homes are written already.
+    """
+    return lambda basis: changes.rehome(basis.current, kind, counts, digest, is_done=is_done)
 
 
 def _backend(definition: Migration, side: object) -> Backend | None:

@@ -2,14 +2,16 @@
 The verbs of operators as a dry run.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from cutover.claims.ids import Id
 from cutover.core.changes import Proposal
 from cutover.core.migration import Migration
 from cutover.operations import intents
 from cutover.operations.commit import Expect
 from cutover.operations.intents import Intent
+from cutover.operations.rehoming import Place, Things, opened
 
 __all__ = ["Preview", "Propose"]
 
@@ -35,9 +37,10 @@ class Preview:
     Each returns the `Proposal`; its `moves` say whom the change would move. Each raises what the verb would.
     """
 
-    def __init__(self, propose: Propose, epochs: Callable[[], tuple[int, ...]]) -> None:
+    def __init__(self, propose: Propose, epochs: Callable[[], tuple[int, ...]], migration: Callable[[], str]) -> None:
         self._propose = propose
         self._epochs = epochs
+        self._migration = migration
 
     def apply(self, definition: Migration, *, expect: Expect = None, confirm: bool = False) -> Proposal:
         """
@@ -98,3 +101,11 @@ class Preview:
         Try `Control.adopt`.
         """
         return self._propose(intents.adopt(self._epochs()), expect=expect)
+
+    def rehome(self, kind: str, ids: Iterable[Id], *, homes: Place = None, expect: Expect = None) -> Proposal:
+        """
+        Try `Control.rehome`; the homes are only read.
+        """
+        things = Things.named(kind, ids)
+        with opened(homes, self._migration()) as place:
+            return self._propose(things.would_move(place), expect=expect)

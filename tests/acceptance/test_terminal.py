@@ -15,6 +15,8 @@ from contextlib import contextmanager
 import attrs
 import pytest
 
+from cutover.claims.homes import homes
+
 DEADLINE = 30  # seconds
 
 
@@ -103,6 +105,23 @@ def test_what_was_confirmed_is_done_or_nothing(shop):
         assert opened.process.wait(timeout=DEADLINE) == 1
 
     assert [json.loads(text)["verb"] for text in shop.texts()] == ["apply", "set", "set"]
+
+
+@pytest.mark.parametrize(("answer", "code", "there"), [("y", 0, 3), ("n", 1, 0)])
+def test_rehome_asks(shop, answer, code, there):
+    """
+    At a terminal rehome asks before it writes a home.
+    """
+    url = f"sqlite:///{shop.folder}/homes.db"
+    (shop.folder / "ids.txt").write_text("1\n2\n3\n")
+
+    with terminal(shop, "rehome", "order", "--file", "ids.txt", "--reason", "copied", "--homes", url) as opened:
+        opened.expect("3 of the kind order would live on NEW from now on. Go on? [y/N]")
+        opened.type(answer)
+        assert opened.process.wait(timeout=DEADLINE) == code
+
+    with homes(url, migration="shop") as place:
+        assert sum(sides.new for sides in place.counts().values()) == there
 
 
 def test_watch_redraws_on_a_terminal(shop):
