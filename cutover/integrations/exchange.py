@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from cutover.clock import utc_now
 from cutover.core.backend import UNSET
-from cutover.integrations.caching import is_silent, may_be_shared
+from cutover.integrations.caching import NOT_MODIFIED, is_silent, may_be_shared
 from cutover.integrations.carriers import GUEST_AGE, Carrier, HeadersOf, Pair
 from cutover.integrations.guests import guest_id_in, new_guest_id
 from cutover.integrations.rules import Asking, Rules
@@ -107,7 +107,8 @@ class Exchange:
         if self._visit is None or self._withheld:
             return []
         if may_be_shared(status, own):
-            self._rules.tell_not_given(status)
+            if self._brought is None and status != NOT_MODIFIED:
+                self._rules.tell_not_given()
             return []
         added = [pair for pair in self._given(self._visit) if (pair[0].lower(), pair[1]) not in own]
         if added and is_silent(own) and status != SWITCHING:
@@ -162,7 +163,7 @@ class Exchange:
         bound = [
             (it[0].seen, it[0].order, text)
             for text, it in read.items()
-            if it is not None and (tokens.is_bound(*it, key) or tokens.is_bound(*it, was))
+            if it is not None and (tokens.is_bound(*it, key) or (was is not None and tokens.is_bound(*it, was)))
         ]
         return max(bound)[2] if bound else came[0]
 

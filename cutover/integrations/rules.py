@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from cutover.errors import ConfigurationError
-from cutover.integrations.caching import NOT_MODIFIED
 from cutover.integrations.carriers import Carrier, Cookie
 from cutover.router.journey import Journey
 from cutover.router.log import log
@@ -84,11 +83,11 @@ class Rules:
             names = f"{other.journey.name} and {self.journey.name}"
             raise ConfigurationError(f"{names} are both carried in {self.carrier.name!r}; allowed: a name for each")
 
-    def tell_not_given(self, status: int) -> None:
+    def tell_not_given(self) -> None:
         """
-        Log, once, that pages ask for a visit and forbid to give its token: their clients enter anew each time.
+        Log, once, that a page asks for a visit and forbids to give its token to a client that has none.
         """
-        if status != NOT_MODIFIED and not self._told:
+        if not self._told:
             self._told = True
             log.warning("cutover.visit_not_given", journey=self.journey.name)
 
