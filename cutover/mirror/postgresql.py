@@ -251,7 +251,7 @@ class PostgresqlStatements:
         """
         Insert an intent in the open transaction.
         """
-        _check_open(connection)
+        self._check_open(connection, psycopg.Connection)
         with self._explained(), connection.cursor(row_factory=tuple_row) as cursor:
             rows = cursor.execute(self._queries["record"].encode(), self._values(entry)).fetchall()
         return self._intent(entry, rows)
@@ -267,7 +267,7 @@ class PostgresqlStatements:
         """
         Insert an intent in the open transaction.
         """
-        _check_open(connection)
+        self._check_open(connection, psycopg.AsyncConnection)
         with self._explained():
             async with connection.cursor(row_factory=tuple_row) as cursor:
                 await cursor.execute(self._queries["record"].encode(), self._values(entry))
@@ -281,6 +281,13 @@ class PostgresqlStatements:
         if connection.info.transaction_status is TransactionStatus.INTRANS:
             with suppress(psycopg.OperationalError):  # lost meanwhile, and with it the transaction
                 await connection.execute(self._queries["done"].encode(), {"id": intent.id})
+
+    def _check_open(self, connection: Any, allowed: type[Any]) -> None:
+        if not isinstance(connection, allowed):
+            kind, wanted = type(connection).__name__, f"{allowed.__name__} of psycopg to {self._url}"
+            raise ConfigurationError(f"outbox is a {kind}; allowed: a connection, {wanted}")
+        if connection.autocommit and connection.info.transaction_status is TransactionStatus.IDLE:
+            raise ConfigurationError("the connection has no transaction open: begin one, or leave outbox= out")
 
     def _values(self, entry: Entry) -> dict[str, Any]:
         return {**_new(entry, State.PENDING), "outbox": self._id}
@@ -299,11 +306,6 @@ class PostgresqlStatements:
             raise no_tables(f"the connection's database, which should be {self._url},") from error
         except psycopg.errors.InsufficientPrivilege as error:
             raise Unavailable(f"the connection's user may not write the outbox in {self._url}: {error}") from error
-
-
-def _check_open(connection: "psycopg.Connection[Any] | psycopg.AsyncConnection[Any]") -> None:
-    if connection.autocommit and connection.info.transaction_status is TransactionStatus.IDLE:
-        raise ConfigurationError("the connection has no transaction open: begin one, or leave outbox= out")
 
 
 def _new(entry: Entry, state: State, *, holder: str | None = None, lease: float = 0.0) -> dict[str, Any]:

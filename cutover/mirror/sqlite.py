@@ -278,6 +278,9 @@ class SqliteStatements:
         """
         Insert an intent in the open transaction.
         """
+        if not isinstance(connection, sqlite3.Connection):
+            kind = type(connection).__name__
+            raise ConfigurationError(f"outbox is a {kind}; allowed: a connection of sqlite3 to {self._url}")
         cursor = connection.cursor()
         cursor.row_factory = None
         if not connection.in_transaction and not _begins_by_itself(connection):

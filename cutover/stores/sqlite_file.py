@@ -253,6 +253,8 @@ def _begin(handle: _Handle, begin: str) -> sqlite3.Connection:
     connection.execute(begin)
     if handle.is_ours:
         _check_ours(connection, handle.path)
+    else:  # take the lock here, where it is waited for
+        connection.execute("PRAGMA schema_version").fetchone()
     return connection
 
 
