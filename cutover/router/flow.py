@@ -170,13 +170,14 @@ class Flow:
         Args:
             old: Called with the key, of a visit its key, and whatever else it is called with.
             new: As `old`.
-            home: As for `route`, or a function of the call's own arguments, key first.
-            cohort: As for `route`, or a function of the call's own arguments.
+            home: As for `route`, or a function of the call's own arguments, key first. What it raises reaches the
+                caller, before any back end is called.
+            cohort: As for `route`, or a function of the call's own arguments; one that raises gives no cohort.
             safe: The call changes nothing. Only then are fallbacks and comparisons allowed.
             failed: Tells a failure that raises nothing from what was returned.
             ignore: Exceptions that are business, such as a card that is declined; counted as ok.
             unknown: Exceptions after which nobody knows whether a change was made; their outcome is ``unknown``.
-            fallback: Exceptions of NEW after which OLD is asked; never the other way, nor for what lives on NEW.
+            fallback: Exceptions of NEW after which OLD is asked; never the other way, nor for what has a home.
             fallback_percent: Of the calls of a minute in this process; above that the exception reaches the caller.
             attempt: Gives the idempotency key of a call. Its side is claimed in *homes* before the back end is called,
                 so that a retry goes to the same side, whatever dial, visit or rollback say. None claims nothing.
@@ -355,6 +356,8 @@ class Flow:
         if type(key) is Visit:
             if home is UNSET:
                 side = key.sides.get(self.name)
+                if side is None and plan.together == key.journey:
+                    side = key.backend  # the flow came into the journey, or became known, since the visit was entered
                 if side is not None and key.home is UNSET:
                     return plan.visits[side], None
                 # A visit that knows no flow knows its home all the same, and the thing is nowhere else.

@@ -83,7 +83,7 @@ class Budget:
         self._share = percent / 100
         self._calls = calls
         self._now = now
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may call inside of `take`
         self._begin()
 
     def take(self) -> bool:
@@ -103,7 +103,7 @@ class Budget:
         """
         Begin anew, with a lock that no other thread held.
         """
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._begin()
 
     def _begin(self) -> None:

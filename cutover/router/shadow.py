@@ -121,14 +121,14 @@ class Shadow:
         self._noted = noted
         self._now = now
         self._logged = -LOG_EVERY
-        self._unlogged = 0
-        self.kept: list[Mismatch] = []
         self.after_fork()
 
     def after_fork(self) -> None:
         """
-        Begin without work: what was under way is the parent's.
+        Begin without work or findings: those are the parent's.
         """
+        self._unlogged = 0
+        self.kept: list[Mismatch] = []
         self._running: dict[Job, None] = {}  # whoever takes a job out of it says what came of it
         self._tasks: set[asyncio.Task[None]] = set()
         self._threads = ShadowThreads(self._terms.limit, f"cutover-shadow-{self._flow}")
@@ -174,14 +174,18 @@ class Shadow:
         Give up on what is under way for longer than the deadline; a thread cannot be stopped, and keeps its place.
         """
         now = monotonic()
-        for job in tuple(self._running):
+        for job in self._running.copy():  # other threads change it
             if now > job.until:
                 self._settle(job, Verdict.TIMEOUT)
 
     def _begin_task(self, job: Job) -> bool:
         if len(self._tasks) >= self._terms.limit:
             return False
-        task = asyncio.get_running_loop().create_task(self._ask_async(job))
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # the coroutine is run by something else than asyncio
+            return False
+        task = loop.create_task(self._ask_async(job))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return True
@@ -199,7 +203,7 @@ class Shadow:
         try:
             async with asyncio.timeout(self._terms.deadline) as deadline:
                 second = self._judge.returned(await job.function(*job.arguments, **job.named))
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             self._settle(job, Verdict.DROPPED)
             raise
         except BaseException as error:  # noqa: BLE001 - a shadow that exits must not end the event loop
@@ -220,7 +224,7 @@ class Shadow:
         old, new = (second, job.first) if job.side is Backend.OLD and not job.is_noise else (job.first, second)
         try:
             found = compare_answers(old, new, self._terms.compare, self._terms.ignore_fields)
-        except Exception as error:  # noqa: BLE001 - the application's comparison may raise anything
+        except BaseException as error:  # noqa: BLE001 - the application's comparison may even exit
             self._noted("cutover.compare_raised", error)
             self._settle(job, Verdict.COMPARE_ERROR)
             return
@@ -228,7 +232,7 @@ class Shadow:
         if job.is_noise:
             verdict = _noise(verdict)
         if self._settle(job, verdict) and verdict is Verdict.MISMATCH:
-            self._keep(found)
+            self._keep(found, (key_bytes(job.arguments[0]) or b"").decode("utf-8", "replace"))
 
     def _settle(self, job: Job, verdict: Verdict) -> bool:
         """
@@ -241,8 +245,8 @@ class Shadow:
         next(self._cells().shadows[verdict].ticks)
         return True
 
-    def _keep(self, found: Comparison) -> None:
-        differences = tuple(self._redacted(difference) for difference in found.differences)
+    def _keep(self, found: Comparison, key: str) -> None:
+        differences = tuple(self._redacted(difference, key) for difference in found.differences)
         if len(self.kept) < MOST_KEPT:
             self.kept.append(Mismatch(flow=self._flow, at=self._now(), differences=differences))
         self._unlogged += 1
@@ -252,13 +256,14 @@ class Shadow:
             log.warning("cutover.shadow_mismatch", flow=self._flow, places=places, since_last=self._unlogged)
             self._unlogged = 0
 
-    def _redacted(self, difference: Difference) -> tuple[str, str, str]:
+    def _redacted(self, difference: Difference, key: str) -> tuple[str, str, str]:
         try:
             old, new = (shown(self._terms.redact(difference.path, v)) for v in (difference.old, difference.new))
-        except Exception as error:  # noqa: BLE001 - the application's function may raise anything
+        except BaseException as error:  # noqa: BLE001 - the application's function may even exit
             old = new = f"redact raised {kind_of(error)}"
         # A mapping may have users' keys for names.
-        names = difference.path.split(".") if difference.path else []
+        path = f".{difference.path}.".replace(f".{key}.", ".?.")[1:-1]
+        names = path.split(".") if path else []
         return ".".join(name if PLAIN_NAME.fullmatch(name) else "?" for name in names), old, new
 
 

@@ -24,7 +24,7 @@ class ShadowThreads:
     def __init__(self, limit: int, name: str) -> None:
         self._limit = limit
         self._name = name
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may begin work inside of `begin`
         self._waiting: SimpleQueue[Work] = SimpleQueue()
         self._under_way = 0
         self._alive = 0
@@ -60,9 +60,12 @@ class ShadowThreads:
                         self._alive -= 1
                         return
                 continue
+            survives = False
             try:
                 work()
+                survives = True
             finally:
                 del work
                 with self._lock:
                     self._under_way -= 1
+                    self._alive -= not survives

@@ -7,6 +7,7 @@ calls. Answers travel as values, because an exception that is thrown into a gene
 
 import inspect
 from collections.abc import Callable, Generator
+from contextvars import Token
 from functools import partial
 from time import perf_counter
 from typing import Any, Final, NamedTuple, Protocol
@@ -16,7 +17,7 @@ import attrs
 from cutover.core.backend import UNSET, Backend, Decision
 from cutover.core.comparison import Answer
 from cutover.errors import ConfigurationError
-from cutover.router.current import CURRENT
+from cutover.router.current import CURRENT, Current
 from cutover.router.flow import Flow, Notices
 from cutover.router.judging import Budget, Judge
 from cutover.router.shadow import Shadow, ShadowTerms
@@ -26,6 +27,7 @@ from cutover.router.visits import Visit
 __all__ = ["Claiming", "Switch", "is_coroutine", "switch_of"]
 
 ATTEMPT: Final = "attempt"  # the kind of home that payment attempts are claimed as
+PERCENT: Final = 100
 
 Function = Callable[..., Any]
 
@@ -127,7 +129,9 @@ class Switch:
         plain = key.key if type(key) is Visit else key
         arguments = (plain, *arguments)
         home = self.home(*arguments, **named) if callable(self.home) else self.home
-        cohort: Any = self.cohort(*arguments, **named) if callable(self.cohort) else self.cohort
+        cohort: Any = self._cohort_of(*arguments, **named) if callable(self.cohort) else self.cohort
+        # What lives on one side is not on the other, whatever that would answer.
+        lives_there = home is not UNSET or (type(key) is Visit and key.home is not UNSET)
         if self.attempt is None:
             side = self.flow.route(key, cohort, home)
         else:
@@ -136,7 +140,9 @@ class Switch:
                 return claimed
             side = claimed.value
         answer = yield from self._timed(side, arguments, named)
-        if isinstance(answer.error, self.fallback) and self._may_fall_back(side, home, key):
+        if lives_there:
+            return answer
+        if side is Backend.NEW and answer.failed and isinstance(answer.error, self.fallback) and self._may_fall_back():
             next(self.flow.cells.fallbacks.ticks)
             return (yield from self._timed(Backend.OLD, arguments, named))
         if self.shadow is not None and self.shadow.wants(self.flow.plan, plain):
@@ -148,7 +154,7 @@ class Switch:
         began = perf_counter()
         answer = yield Step(self.new if side is Backend.NEW else self.old, arguments, named)
         took = perf_counter() - began
-        CURRENT.reset(token)
+        _leave(token)
         if answer.error is not None:
             answer = self.judge.raised(answer.error)
         elif self.judge.failed is not None:
@@ -169,10 +175,15 @@ class Switch:
             self.flow.take(decision, held=answer.value)
         return answer
 
-    def _may_fall_back(self, side: Backend, home: object, key: Any) -> bool:
-        # What lives on NEW is not on OLD, whatever OLD would answer.
-        lives_there = home is not UNSET or (type(key) is Visit and key.home is not UNSET)
-        return side is Backend.NEW and not lives_there and self.budget is not None and self.budget.take()
+    def _may_fall_back(self) -> bool:
+        return self.budget is not None and self.budget.take()
+
+    def _cohort_of(self, *arguments: Any, **named: Any) -> object:
+        try:
+            return self.cohort(*arguments, **named)  # type: ignore[operator]
+        except Exception as error:  # noqa: BLE001 - the application's function may raise anything
+            self.judge.noted("cutover.cohort_of_failed", error)
+            return None
 
 
 def _synchronous(switch: Switch, is_plain: bool) -> Function:
@@ -223,11 +234,18 @@ def _asynchronous(switch: Switch, is_plain: bool) -> Function:
             switch.broke(side, error, perf_counter() - began)
             raise
         finally:
-            CURRENT.reset(token)
+            _leave(token)
         flow.went_well(side, perf_counter() - began)
         return value
 
     return switched
+
+
+def _leave(token: "Token[Current | None]") -> None:
+    try:  # noqa: SIM105 - each call comes here, and `suppress` takes longer than all the rest of it
+        CURRENT.reset(token)
+    except ValueError:  # a coroutine that is thrown away is closed in another context
+        pass
 
 
 def switch_of(
@@ -255,6 +273,14 @@ def switch_of(
         ConfigurationError: If something cannot be meant: the parameter, what it is, and what is allowed.
     """
     is_async = is_coroutine(old=old, new=new)
+    _check_helpers(
+        home=home if callable(home) else None,
+        cohort=cohort if callable(cohort) else None,
+        failed=failed,
+        attempt=attempt,
+        compare=shadow.compare,
+        redact=shadow.redact,
+    )
     noted = partial(_note, notices, flow.name)
     ignored, broke_off = _errors("ignore", ignore), _errors("unknown", unknown)
     judge = Judge(safe=safe, failed=failed, ignore=ignored, unknown=broke_off, noted=noted)
@@ -267,7 +293,7 @@ def switch_of(
     if attempt is not None and safe:
         raise ConfigurationError("attempt is for a call that changes something; allowed: without safe=True")
     _check_shadow(shadow, safe=safe)
-    if not 0 < fallback_percent <= 100:  # noqa: PLR2004 - percent
+    if not _is_number(fallback_percent) or not 0 < fallback_percent <= PERCENT:
         raise ConfigurationError(f"fallback_percent is {fallback_percent!r}; allowed: above 0, up to 100")
     return Switch(
         flow=flow,
@@ -300,12 +326,31 @@ def _note(notices: Notices, flow: str, event: str, error: BaseException) -> None
 def _check_shadow(terms: ShadowTerms, *, safe: bool) -> None:
     if not safe and terms != ShadowTerms():
         raise ConfigurationError("comparisons are for a call that changes nothing; allowed: with safe=True")
-    if not terms.deadline > 0:
+    if not _is_number(terms.deadline) or not terms.deadline > 0:
         raise ConfigurationError(f"shadow_deadline is {terms.deadline!r}; allowed: seconds above 0")
     if type(terms.limit) is not int or terms.limit < 1:
         raise ConfigurationError(f"shadow_limit is {terms.limit!r}; allowed: an integer from 1")
-    if not 0 <= terms.noise <= 100:  # noqa: PLR2004 - percent
+    if not _is_number(terms.noise) or not 0 <= terms.noise <= PERCENT:
         raise ConfigurationError(f"noise is {terms.noise!r}; allowed: 0 to 100")
+    fields: object = terms.ignore_fields
+    if not isinstance(fields, tuple) or not all(isinstance(field, str) and field for field in fields):
+        raise ConfigurationError(f'ignore_fields is {fields!r:.100}; allowed: a tuple of names, as ("updated_at",)')
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool)
+
+
+def _check_helpers(**functions: object) -> None:
+    """
+    Check what is called beside the back ends: what it answers is needed at once.
+    """
+    for name, function in functions.items():
+        if function is None:
+            continue
+        if not callable(function) or is_coroutine(**{name: function}):
+            kind = "an async def" if callable(function) else f"a {type(function).__name__}"
+            raise ConfigurationError(f"{name} is {kind}; allowed: a function made with def")
 
 
 def is_coroutine(**functions: Function) -> bool:
@@ -332,6 +377,8 @@ def is_coroutine(**functions: Function) -> bool:
 
 
 def _is(check: Callable[[object], bool], function: Function) -> bool:
+    while isinstance(function, partial):
+        function = function.func
     return check(function) or (not isinstance(function, type) and check(type(function).__call__))
 
 
