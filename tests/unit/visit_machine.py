@@ -448,7 +448,8 @@ class VisitMachine(RuleBasedStateMachine):
 
     def _goes_on(self, router: int, visit: Visit, then: dict[str, Backend] | int) -> None:
         """
-        Change the router under a request: only its break-glass lines reach a visit in hand.
+        Change the router under a request: only its break-glass lines move a visit in hand, and what comes into the
+        journey meanwhile follows it.
         """
         place = self.places[router]
         if isinstance(then, dict):
@@ -460,6 +461,8 @@ class VisitMachine(RuleBasedStateMachine):
             wanted = request.line(name) or side
             if (place.flows[name].route(visit), place.flows[name].decide(visit).backend) != (wanted, wanted):
                 raise Split(f"{name} moved within a request, and should be on {wanted}")
+        if len({place.flows[name].route(visit) for name in request.together}) > max(1, len(set(visit.sides.values()))):
+            raise Split(f"a together journey is on two sides within a request: {sorted(request.together)}")
 
     def _attempt(self, order: str, side: Backend) -> None:
         self.attempts[order].add(side)

@@ -10,11 +10,12 @@ from circumstances import TOKENS, Desk, circumstances
 from hypothesis import given
 from hypothesis import strategies as st
 from routers import FIRST, after, at, totals
-from strategies import COHORTS, FLOWS, JOURNEYS, KEYS, NAME, SECRET, Rude, hostile_keys
+from strategies import COHORTS, FLOWS, JOURNEYS, KEYS, NAME, SECRET, Rude, begun, definition_of, hostile_keys
 
 from cutover.core.backend import UNSET, Backend, Reason
 from cutover.core.bucketing import PARTS
 from cutover.core.decide import decide
+from cutover.core.migration import Journey
 from cutover.router.compiled import Circumstances
 from cutover.router.visits import Visit
 
@@ -30,7 +31,11 @@ def expected_of(given_, flow, visit, cohort, home):
     """
     Ask the rule where a flow goes with a visit.
     """
-    if home is UNSET and (flow in visit.sides or not visit.sides):
+    side = visit.sides.get(flow)
+    journey = None if given_.snapshot is None else given_.snapshot.definition.journey_of(flow)
+    if side is None and journey is not None and journey.together and journey.name == visit.journey:
+        side = visit.backend
+    if home is UNSET and (side is not None or not visit.sides):
         home = visit.home
     return decide(
         given_.snapshot,
@@ -38,7 +43,7 @@ def expected_of(given_, flow, visit, cohort, home):
         visit.key,
         cohort=visit.cohort if cohort is None else cohort,
         home=home,
-        visit=visit.sides.get(flow),
+        visit=side,
         break_glass=given_.break_glass,
         secret=given_.secret,
     )
@@ -86,6 +91,20 @@ def test_keeps_its_side():
     assert [desk.flow(flow).decide(visit)[1:3] for flow in ("cart", "pay")] == [(NEW, Reason.VISIT)] * 2
     assert desk.flow("browse").decide(visit)[1:3] == (OLD, Reason.PERCENT)
     assert (desk.flow("pay").route(visit), desk.flow("browse").route(visit)) == (NEW, OLD)
+
+
+@pytest.mark.parametrize("is_blind", [True, False])
+def test_flags_that_come_under_way(is_blind):
+    """
+    Where the first flags, or another flow of the journey, become known within a request, it stays on one side.
+    """
+    alone = definition_of("cart", "pay", journeys={"purchase": Journey(name="purchase", flows=("cart",))})
+    desk = Desk(Circumstances(snapshot=None if is_blind else begun(alone)))
+    visit = desk.journey().enter("user-42")
+    before = desk.flow("cart").route(visit)
+    desk.take(ALL_NEW)
+
+    assert (before, desk.flow("cart").route(visit), desk.flow("pay").route(visit)) == (OLD, OLD, OLD)
 
 
 def test_a_load_test_on_a_visit():
