@@ -86,7 +86,7 @@ for index = 4, #ARGV, 2 do
     end
     rows[#rows + 1], sides[#sides + 1] = put, side
 end
-redis.call('ZCARD', KEYS[3])
+redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', '-inf')
 if not redis.call('HGET', KEYS[1], ARGV[2]) then
     redis.call('HSET', KEYS[1], ARGV[2], '1')
 end
