@@ -213,6 +213,13 @@ MUTANTS = [
         now="cell = plan.resolve(key, cohort)[0]",
     ),
     Mutant(
+        rule="what comes into the journey within a request follows the visit",
+        owner=Flow,
+        name="_find",
+        was="plan.together == key.journey",
+        now="False",
+    ),
+    Mutant(
         rule="a rollback evicts",
         owner=changes,
         name="rollback",
