@@ -285,11 +285,17 @@ class SqliteStatements:
         cursor.row_factory = None
         if not connection.in_transaction and not _begins_by_itself(connection):
             raise ConfigurationError("the connection has no transaction open: begin one, or leave outbox= out")
-        if not cursor.execute(QUERIES["is_there"]).fetchone()[0]:
-            raise no_tables(f"the connection's database, which should be {self._url},")
+        # Written before anything is read: a transaction that begins by reading cannot wait for its turn to write.
+        try:
+            intent = _inserted(cursor, entry, State.PENDING)
+        except sqlite3.OperationalError as error:
+            if cursor.execute(QUERIES["is_there"]).fetchone()[0]:
+                raise
+            raise no_tables(f"the connection's database, which should be {self._url},") from error
         if cursor.execute(QUERIES["layout"]).fetchone()[1] not in (self._id, self._id.encode()):
+            cursor.execute(QUERIES["done"], {"id": intent.id})
             raise ConfigurationError(f"the connection is to another database than the outbox in {self._url}")
-        return _inserted(cursor, entry, State.PENDING)
+        return intent
 
     def withdraw(self, connection: sqlite3.Connection, intent: Intent) -> None:
         """
