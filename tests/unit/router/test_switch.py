@@ -167,7 +167,7 @@ def test_unknown_is_what_the_application_says(kind):
 
 def test_failures_that_raise_nothing(kind):
     """
-    What `failed` says of an answer counts, and the answer is given all the same; where it raises, the call counts as ok.
+    What `failed` says of an answer counts, and the answer is given all the same; one that raises says nothing.
     """
     place = Place()
     failed = {"ok": False, "declined": True, "odd": 1 / 3}
