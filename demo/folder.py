@@ -35,6 +35,13 @@ class Folder:
         return f"sqlite:///{self.path / 'cutover.db'}"
 
     @property
+    def homes(self) -> str:
+        """
+        The URL of the homes: a file of their own, so that orders do not wait for what routers tell the store.
+        """
+        return f"sqlite:///{self.path / 'homes.db'}"
+
+    @property
     def definition(self) -> Path:
         """
         The definition that is applied.
@@ -62,6 +69,13 @@ class Folder:
         """
         return self.path / "cache"
 
+    @property
+    def trails(self) -> Path:
+        """
+        What the application's processes write down of the requests of purchases.
+        """
+        return self.path / "trails"
+
     def database(self, shop: str) -> Path:
         """
         The database of a back end.
@@ -81,7 +95,7 @@ def fresh_folder(path: Path, *, today: date) -> Folder:
         if not (path / MARK).is_file():
             raise DemoFailed(f"{path} is there and was not left by a demo; move it away, or give --folder")
         shutil.rmtree(path)
-    for one in (folder.logs, folder.metrics, folder.cache):
+    for one in (folder.logs, folder.metrics, folder.cache, folder.trails):
         one.mkdir(parents=True)
     (path / MARK).touch()
     folder.definition.write_text(_beginning(DEFINITION.read_text(encoding="utf-8"), today), encoding="utf-8")

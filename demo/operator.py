@@ -22,7 +22,7 @@ UNCONFIRMED: Final = 4  # in force; on a busy machine an instance may take longe
 CONFIRM: Final = ("--wait", "10s")
 LAST_WORD: Final = 30.0  # seconds for a command that is under way at the end
 CHANGE: Final = re.compile(r"^\s+(\d+:[0-9a-f]+),", re.MULTILINE)
-LINES: Final = 2  # of the output: what the ledger has, and who runs it
+LINES: Final = 2  # of the output, at least: what the ledger has, and who runs it
 
 
 @attrs.frozen
@@ -74,7 +74,16 @@ class Done:
         """
         The lines that say what is in force, as one.
         """
-        return "; ".join(line.strip() for line in self.output[-LINES:])
+        changed = [number for number, line in enumerate(self.output) if CHANGE.match(line)]
+        first = min(len(self.output) - LINES, *changed, len(self.output))
+        return "; ".join(line.strip() for line in self.output[max(first, 0) :])
+
+    @property
+    def verb(self) -> str:
+        """
+        What it does.
+        """
+        return self.command.split()[1]
 
     @property
     def change(self) -> str:

@@ -2,21 +2,17 @@
 What must hold at the end: the router's counts, the shops' own and the clickstream tell the same.
 """
 
-import json
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from urllib.request import urlopen
 
 import attrs
-from prometheus_client.parser import text_string_to_metric_families
 
-from demo.clickstream import ORDERING, Step
+from demo.clickstream import ORDERING
+from demo.counts import Tallies
 from demo.operator import Done
 from demo.shop_database import Tally
+from demo.traffic import Step
 
-__all__ = ["Proof", "Tallies", "orders_proof", "same_proof", "scraped", "stored", "verified"]
-
-Tallies = Mapping[tuple[str, str], Tally]  # by flow and side, "old" or "new"
+__all__ = ["Proof", "orders_proof", "same_proof", "verified"]
 
 
 @attrs.frozen
@@ -30,7 +26,7 @@ class Proof:
     figures: str
 
 
-def orders_proof(steps: Iterable[Step], orders: Mapping[str, set[str]]) -> Proof:
+def orders_proof(steps: Iterable[Step], orders: Mapping[str, frozenset[str]]) -> Proof:
     """
     Compare the orders in the two databases with those that the clickstream asks for.
 
@@ -68,36 +64,6 @@ def verified(done: Done) -> Proof:
     """
     words = done.output[0].split(", head")[0] if done.code == 0 else " ".join(done.output)
     return Proof("The ledger verifies", done.code == 0, f"{done.command}: {words}")
-
-
-def scraped(url: str) -> Tallies:
-    """
-    Read what the routers counted from `/metrics`.
-    """
-    with urlopen(url, timeout=30) as response:
-        text = response.read().decode()
-    requests: dict[tuple[str, str], int] = defaultdict(int)
-    failed: dict[tuple[str, str], int] = defaultdict(int)
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            key = (sample.labels.get("flow", ""), sample.labels.get("backend", ""))
-            if sample.name == "cutover_requests_total":
-                requests[key] += int(sample.value)
-            elif sample.name == "cutover_calls_total" and sample.labels["outcome"] != "ok":
-                failed[key] += int(sample.value)
-    return {key: Tally(count, failed[key]) for key, count in requests.items()}
-
-
-def stored(status: str) -> Tallies:
-    """
-    Read the fleet's totals from the document of `cutover status --json`.
-    """
-    flows = json.loads(status)["flows"]
-    return {
-        (flow["name"], side): Tally(flow["requests"][side], flow["errors"][side])
-        for flow in flows
-        for side in ("old", "new")
-    }
 
 
 def _of(tallies: Tallies, key: tuple[str, str]) -> Tally:

@@ -10,10 +10,10 @@ from typing import Final
 import attrs
 
 from cutover.operations.control import Control
-from demo.clickstream import Step
 from demo.errors import DemoFailed
 from demo.operator import Operator
 from demo.stage import Stage
+from demo.traffic import Step
 
 __all__ = ["Pace", "Replay"]
 

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from cutover.cli.listing import plain_table
 from demo.clickstream import EVENTS_OF
-from demo.proofs import Proof, Tallies
+from demo.counts import Tallies
+from demo.proofs import Proof
 from demo.shop_database import Tally
 
 __all__ = ["onward", "proofs_view", "requests_table"]
@@ -46,15 +47,16 @@ def proofs_view(proofs: Sequence[Proof]) -> RenderableType:
     return Group(*lines)
 
 
-def onward(folder: Path, store: str) -> RenderableType:
+def onward(folder: Path, store: str, homes: str) -> RenderableType:
     """
     Say what to try on the store that the demo leaves.
     """
     cutover = _command()
     lines = [
-        f"export CUTOVER_STORE={store}",
+        f"export CUTOVER_STORE={store} CUTOVER_HOMES={homes}",
         f"{cutover} status",
         f"{cutover} history",
+        f"{cutover} homes",
         f"{cutover} explain pay user_0042",
         f'{cutover} rollback purchase --reason "see what a rollback does"',
     ]

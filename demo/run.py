@@ -2,9 +2,10 @@
 One run of the demo, from an empty folder to the proofs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Final
 
 import attrs
@@ -12,17 +13,17 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from cutover.operations.control import control as open_control
-from demo import proofs as prove
 from demo.children import Children, environment
-from demo.clickstream import Step, read_steps
+from demo.counts import scraped, seen
+from demo.evidence import proofs_of
 from demo.folder import Folder, fresh_folder
 from demo.operator import MOVES, Operator, run
 from demo.replay import Pace, Replay
 from demo.report import onward, proofs_view, requests_table
 from demo.screen import Screen
-from demo.shop_database import read_orders, read_tallies
 from demo.stage import SHOPS, Stage
 from demo.svg import HEIGHT, WIDTH, save_svg
+from demo.traffic import read_steps
 
 __all__ = ["Options", "play"]
 
@@ -59,25 +60,31 @@ def play(options: Options, console: Console) -> bool:
     """
     steps = read_steps(options.events)
     folder = fresh_folder(options.folder, today=date.today())  # noqa: DTZ011 - the day of whoever looks at it
-    settings = environment(CUTOVER_STORE=folder.store, CUTOVER_ACTOR="rina")
+    settings = environment(CUTOVER_STORE=folder.store, CUTOVER_HOMES=folder.homes, CUTOVER_ACTOR="rina")
     applied = run(("apply", str(folder.definition)), settings)
     console.print(f"$ {applied.command}\n  {applied.summary}", soft_wrap=True, style="dim")
-    with Children(folder.logs, {**settings, "PROMETHEUS_MULTIPROC_DIR": str(folder.metrics)}) as children:
+    with Children(folder.logs, _of_application(folder, settings)) as children:
         stage = Stage.built(children, folder, options.events)
         with Operator(MOVES, settings, len(steps), hold=options.seconds is None) as operator:
             replay = Replay(stage, steps, Pace(options.seconds), operator)
             middle = _shown(replay, operator, folder, stage.metrics, console)
         children.finish(stage.workers)  # what they counted last is handed over at their end
-        counted = prove.scraped(stage.metrics)
+        counted = scraped(stage.metrics)
         children.finish(stage.shops)
-    seen = _seen(folder)
-    proofs = _proofs(folder, steps, counted, seen, operator.done[-1].change, settings)
-    report = Group(requests_table(seen, *SHOPS.values()), Text(), proofs_view(proofs))
+    proofs = proofs_of(folder, steps, counted, operator.done, settings)
+    report = Group(requests_table(seen(folder), *SHOPS.values()), Text(), proofs_view(proofs))
     console.print(report, Text())
-    console.print(onward(options.folder, folder.store), soft_wrap=True)
+    console.print(onward(options.folder, folder.store, folder.homes), soft_wrap=True)
     if options.svg is not None:
         save_svg(options.svg, Group(middle, Text(), report))
     return all(proof.holds for proof in proofs)
+
+
+def _of_application(folder: Folder, settings: Mapping[str, str]) -> dict[str, str]:
+    """
+    Add what only the application needs: all of its processes sign tokens with one secret.
+    """
+    return {**settings, "CUTOVER_SECRET": token_urlsafe(32), "PROMETHEUS_MULTIPROC_DIR": str(folder.metrics)}
 
 
 def _shown(replay: Replay, operator: Operator, folder: Folder, metrics: str, console: Console) -> RenderableType:
@@ -97,28 +104,3 @@ def _shown(replay: Replay, operator: Operator, folder: Folder, metrics: str, con
         with screen.opened():
             replay.run(show)
     return kept[0]
-
-
-def _seen(folder: Folder) -> prove.Tallies:
-    return {
-        (flow, side): tally
-        for side, shop in SHOPS.items()
-        for flow, tally in read_tallies(folder.database(shop)).items()
-    }
-
-
-def _proofs(
-    folder: Folder,
-    steps: Sequence[Step],
-    counted: prove.Tallies,
-    seen: prove.Tallies,
-    change: str,
-    settings: Mapping[str, str],
-) -> list[prove.Proof]:
-    status = run(("status", "--json"), settings)
-    return [
-        prove.orders_proof(steps, {shop: read_orders(folder.database(shop)) for shop in SHOPS.values()}),
-        prove.same_proof("/metrics counts what the two back ends saw", counted, seen),
-        prove.same_proof("`cutover status --json` says the same", prove.stored(status.output[0]), seen),
-        prove.verified(run(("verify", "--expect", change), settings)),
-    ]

@@ -10,15 +10,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
-from demo.clickstream import FLOW_OF
-from demo.shop_database import Database
+from demo.shop_database import Asked, Database
+from demo.traffic import FLOW_OF
 
 __all__ = ["main"]
 
 
 class Handler(BaseHTTPRequestHandler):
     """
-    Answers ``POST /FLOW`` with a JSON body that names event, session and user.
+    Answers ``POST /FLOW`` with a JSON body as in `Asked`.
     """
 
     protocol_version = "HTTP/1.1"
@@ -30,11 +30,11 @@ class Handler(BaseHTTPRequestHandler):
         """
         Serve one request of the application.
         """
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.path != f"/{FLOW_OF.get(body['event'])}":
+        asked = Asked(**json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        if self.path != f"/{FLOW_OF.get(asked.event)}":
             self._answer(404, "no such request")
-        elif self.database.serve(body["event"], body["session"], body["user"]):
-            self._answer(200, "done")
+        elif self.database.serve(asked):
+            self._answer(200, "done", lost=asked.lost)
         else:
             self._answer(502, "the incident")
 
@@ -43,7 +43,10 @@ class Handler(BaseHTTPRequestHandler):
         Keep quiet: the counts in the database are the log.
         """
 
-    def _answer(self, status: int, text: str) -> None:
+    def _answer(self, status: int, text: str, *, lost: bool = False) -> None:
+        if lost:
+            self.close_connection = True
+            return
         body = json.dumps({"text": text}).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -38,7 +38,8 @@ class Stage:
         shops = [children.start(shop, "demo.shop", "--database", str(folder.database(shop))) for shop in SHOPS.values()]
         exporter = children.start("exporter", "demo.exporter")
         old, new = (shop.hear() for shop in shops)
-        command = ["demo.worker", "--cache", str(folder.cache), "--old", old, "--new", new]
+        command = ["demo.worker", "--cache", str(folder.cache), "--trail", str(folder.trails)]
+        command += ["--old", old, "--new", new]
         if events is not None:
             command += ["--events", str(events)]
         workers = [

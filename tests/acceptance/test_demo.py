@@ -12,14 +12,24 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import attrs
 import pytest
 
+import cutover
 from cutover.operations.control import control as open_control
+from demo.flags import side_by_flag
+from demo.purchases import attempts_proof, split_proof
+from demo.replay import FINEST
+from demo.shop_database import Left
+from demo.stage import WORKERS
+from demo.traffic import RETRY, WEB_HOOK, read_steps, share_of
+from demo.trail import Trace
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 90  # seconds; a busy machine may be slow
 SHOPS = {"old": "tiktok", "new": "tokopedia"}
 LONG = ("--seconds", "600")
+NOTHING = Left(carts=frozenset(), orders=frozenset(), payments=frozenset(), confirmations=0)
 
 
 @pytest.fixture
@@ -108,6 +118,14 @@ def rows(path, query):
         return connection.execute(query).fetchall()
 
 
+def write(folder, shop, statement):
+    """
+    Write into a shop's database beside the shop.
+    """
+    with closing(sqlite3.connect(folder / "demo-run" / f"{shop}.db", timeout=30)) as connection, connection:
+        connection.execute(statement)
+
+
 def test_short_run(start, tmp_path):
     """
     Each order is in one database, and the store's totals are what the back ends saw, with the dials at 100% at the end.
@@ -115,7 +133,7 @@ def test_short_run(start, tmp_path):
     output, code = finished(start("--events", "1500", "--no-wait"))
 
     assert code == 0, output
-    assert (output.count("holds  "), output.count("FAILS")) == (4, 0)
+    assert (output.count("holds  "), output.count("FAILS")) == (7, 0)
     folder = tmp_path / "demo-run"
     orders = [{row for (row,) in rows(folder / f"{shop}.db", "select session from orders")} for shop in SHOPS.values()]
     assert all(orders)
@@ -130,21 +148,37 @@ def test_short_run(start, tmp_path):
     assert sum(sum(flows.values()) for flows in seen.values()) >= 1500
     assert verification.ok
     assert (status.progress.target, verbs.count("rollback")) == (1, 1)
+    with cutover.homes(f"sqlite:///{folder}/homes.db") as homes:
+        for side, of_side in zip(cutover.Backend, orders, strict=True):
+            assert set(homes.find_many("order", of_side).values()) == {side}
+        for side, shop in zip(cutover.Backend, SHOPS.values(), strict=True):
+            attempts = [key for (key,) in rows(folder / f"{shop}.db", "select key from payments")]
+            assert set(homes.find_many("payment", attempts).values()) == {side}
 
 
 def test_failed_proofs(start, tmp_path):
     """
-    A stray order, or a request that only a back end has seen, fails its proof, and the demo exits with 1.
+    What only a back end has seen, a cart in both or a payment of no order, fails its proof, and the demo exits with 1.
     """
     process = start("--events", "600", "--no-wait")
     replaying(process, "set browse 1 ")
-    with closing(sqlite3.connect(tmp_path / "demo-run" / "tiktok.db", timeout=30)) as shop, shop:
-        shop.execute("insert into orders values ('stray', 'nobody', 'placed')")
-        shop.execute("update seen set requests = requests + 1 where flow = 'browse'")
+    write(tmp_path, "tiktok", "insert into orders values ('stray', 'nobody', 'placed')")
+    write(tmp_path, "tiktok", "insert into payments values ('stray-1', 'stray', 'paid')")
+    write(tmp_path, "tiktok", "insert into confirmations values ('stray')")
+    write(tmp_path, "tiktok", "update seen set requests = requests + 1 where flow = 'browse'")
+    for shop in SHOPS.values():
+        write(tmp_path, shop, "insert into carts values ('split', 'nobody', 1)")
     output, code = finished(process)
 
     assert code == 1
-    assert re.findall(r"FAILS  (\S+)", output) == ["Each", "/metrics", "`cutover"]
+    assert [claim.strip() for claim in re.findall(r"FAILS  (.{14})", output)] == [
+        "Each order is",
+        "No purchase is",
+        "No order is at",
+        "Each web hook",
+        "/metrics count",
+        "`cutover statu",
+    ]
     assert "holds  The ledger verifies" in output
 
 
@@ -181,6 +215,93 @@ def test_interrupted(start, sent, code):
     assert ended == code, output
     assert len(children) == 6
     until(lambda: not any(map(is_alive, children)))
+
+
+def traced(number, side, **facts):
+    """
+    Make a trace of one request of a purchase.
+    """
+    usual = {"session": "s", "user": "u", "flow": "cart", "event": "cart", "version": 1, "parts": 50_000}
+    return Trace(number=number, side=side, **{**usual, **facts})
+
+
+@pytest.mark.parametrize(
+    ("sides", "versions", "evicted", "holds"),
+    [
+        ("new new", (1, 9), 0, True),
+        ("new old", (1, 2), 1, True),  # version 2 is the rollback
+        ("new old", (1, 2), 0, False),  # no router counted that
+        ("new old", (1, 1), 1, False),
+        ("new old", (3, 3), 1, False),
+        ("old new", (1, 2), 1, False),
+        ("new old new", (1, 2, 3), 1, False),
+    ],
+)
+def test_split(sides, versions, evicted, holds):
+    """
+    A purchase may be on both sides only where the rollback took it from NEW, once, and a router counted that.
+    """
+    steps = enumerate(zip(sides.split(), versions, strict=True))
+    traces = [traced(number, side, version=version) for number, (side, version) in steps]
+
+    assert split_proof(traces, (NOTHING, NOTHING), evicted, rolled_back_at=2).holds is holds
+
+
+def test_split_by_back_ends():
+    """
+    A purchase that both back ends hold is split, whatever the application has written down.
+    """
+    carts = (attrs.evolve(NOTHING, carts={"s"}), attrs.evolve(NOTHING, orders={"s"}))
+
+    assert not split_proof([traced(0, "old")], carts, 0, rolled_back_at=2).holds
+
+
+@pytest.mark.parametrize(("sides", "holds"), [("old old", True), ("old new", False)])
+def test_attempts(sides, holds):
+    """
+    A payment that is tried again on the other side fails the proof.
+    """
+    facts = [{"event": event, "flow": "pay"} for event in ("purchase", "payment_retry")]
+    traces = [traced(number, side, **facts[number]) for number, side in enumerate(sides.split())]
+    left = (attrs.evolve(NOTHING, payments={"s"}), NOTHING)
+
+    assert attempts_proof(traces, left).holds is holds
+
+
+def test_flag():
+    """
+    A flag has a salt for each flow, and the percentage of its moment: at the ends all go to one side, between them a
+    user's flows are on both.
+    """
+    users = [f"user-{number}" for number in range(100)]
+    flows = ("cart", "checkout", "pay")
+    by_flag = {
+        parts: [{side_by_flag(traced(0, "old", user=user, flow=flow, parts=parts)) for flow in flows} for user in users]
+        for parts in (0, 50_000, 100_000)
+    }
+
+    assert all(sides == {cutover.Backend.OLD} for sides in by_flag[0])
+    assert all(sides == {cutover.Backend.NEW} for sides in by_flag[100_000])
+    assert sum(len(sides) == 2 for sides in by_flag[50_000]) > 50
+
+
+@pytest.mark.parametrize("events", [1, 600, None])
+def test_later(events):
+    """
+    Each lost answer is tried again and each web hook comes in another process than the payment, a stretch later.
+    """
+    steps = read_steps(events)
+    shares = {step.number: worker for worker in range(WORKERS) for step in share_of(steps, worker, WORKERS)}
+    paid = {step.session: step for step in reversed(steps) if step.event == "purchase"}
+    lost = {step.payment: step for step in steps if step.lost}
+    causes = {step: lost[step.payment] for step in steps if step.event == RETRY}
+    causes |= {step: paid[step.session] for step in steps if step.event == WEB_HOOK}
+
+    assert [step.number for step in steps] == list(range(len(steps))) == sorted(shares)
+    assert sorted(lost) == sorted(step.payment for step in steps if step.event == RETRY)
+    assert all(later.number - cause.number > len(steps) // FINEST + 1 for later, cause in causes.items())
+    assert all(shares[later.number] != shares[cause.number] for later, cause in causes.items())
+    assert causes or events == 1
 
 
 def test_foreign_folder(start, tmp_path):

@@ -1,0 +1,52 @@
+"""
+What is left of a run, put together as proofs.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from demo.counts import Counted, seen, stored
+from demo.folder import Folder
+from demo.operator import Done, run
+from demo.proofs import Proof, orders_proof, same_proof, verified
+from demo.purchases import attempts_proof, hooks_proof, split_proof
+from demo.shop_database import read_left
+from demo.stage import SHOPS
+from demo.traffic import Step
+from demo.trail import read_trails
+
+__all__ = ["proofs_of"]
+
+
+def proofs_of(
+    folder: Folder, steps: Sequence[Step], counted: Counted, done: Sequence[Done], settings: Mapping[str, str]
+) -> list[Proof]:
+    """
+    Check every claim of the demo.
+
+    Args:
+        steps: What was replayed.
+        counted: By the routers.
+        done: What the operator did, in order.
+    """
+    tallies = seen(folder)
+    status = run(("status", "--json"), settings)
+    left = {shop: read_left(folder.database(shop)) for shop in SHOPS.values()}
+    both = tuple(left.values())
+    traces = read_trails(folder.trails)
+    return [
+        orders_proof(steps, {shop: one.orders for shop, one in left.items()}),
+        split_proof(traces, both, counted.evicted, _rollback(done)),
+        attempts_proof(traces, both),
+        hooks_proof(traces, both),
+        same_proof("/metrics counts what the two back ends saw", counted.tallies, tallies),
+        same_proof("`cutover status --json` says the same", stored(status.output[0]), tallies),
+        verified(run(("verify", "--expect", done[-1].change), settings)),
+    ]
+
+
+def _rollback(done: Sequence[Done]) -> int:
+    """
+    Give the version that the rollback made.
+    """
+    (change,) = (one.change for one in done if one.verb == "rollback")
+    return int(change.partition(":")[0])
