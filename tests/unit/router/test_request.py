@@ -5,7 +5,7 @@ Blocks around one call: decided on entry, counted by outcome, invisible to what 
 import asyncio
 
 import pytest
-from routers import FIRST, Parts, ScriptedStore, after, at, reading, samples, totals
+from routers import FIRST, Parts, ScriptedStore, after, at, logged, reading, samples, totals
 
 from cutover.core.bucketing import PARTS
 
@@ -148,5 +148,63 @@ def test_before_the_block(browse):
     request = browse.request("user-1")
     with pytest.raises(RuntimeError):
         _ = request.backend
+
+    assert totals(browse) == {}
+
+
+def test_failures_that_raise_nothing(browse, parts):
+    """
+    A block that was told that its call failed counts as an error, or as unknown; the log tells each reason once.
+    """
+    for unknown in (False, False, True):
+        with browse.request("user-1") as request:
+            request.fail("answered 503", unknown=unknown)
+
+    assert outcomes(browse) == {("new", "error"): 2, ("new", "unknown"): 1}
+    assert logged(parts.notices) == [
+        {
+            "event": "cutover.call_failed",
+            "flow": "browse",
+            "backend": "new",
+            "reason": "answered 503",
+            "log_level": "warning",
+        }
+    ]
+
+
+@pytest.mark.parametrize("reason", ["", None, 503, ValueError("no"), "\ud800", "x" * 10_000, b"\xff"])
+def test_any_reason(browse, parts, reason):
+    """
+    Whatever a reason is, saying it raises nothing, and what is logged of it is short text that can be encoded.
+    """
+    with browse.request("user-1") as request:
+        request.fail(reason)
+
+    (entry,) = logged(parts.notices)
+    assert 0 < len(entry["reason"].encode()) <= 80 * 4
+    assert outcomes(browse) == {("new", "error"): 1}
+
+
+def test_a_failure_and_an_exception(browse):
+    """
+    What the block was told counts, also where an exception leaves it later.
+    """
+
+    def told_and_raised(request):
+        request.fail("broke off", unknown=True)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"), browse.request("user-1") as request:
+        told_and_raised(request)
+
+    assert outcomes(browse) == {("new", "unknown"): 1}
+
+
+def test_a_failure_before_the_block(browse):
+    """
+    A request that was not entered cannot have failed.
+    """
+    with pytest.raises(RuntimeError, match="entered"):
+        browse.request("user-1").fail("too early")
 
     assert totals(browse) == {}
