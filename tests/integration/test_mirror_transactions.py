@@ -3,9 +3,10 @@ Mirrored writes in the application's own transaction, on real databases.
 """
 
 import asyncio
-import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -310,32 +311,36 @@ def test_one_key_at_once(application):
     assert application.delivered == application.carts()
 
 
+KILLED = """
+import os, signal, sqlite3, sys
+import psycopg
+import cutover.testing
+
+url, place = sys.argv[1:]
+connection = psycopg.connect(place) if url.startswith("postgresql") else sqlite3.connect(place)
+mark = "%s" if url.startswith("postgresql") else "?"
+
+def old(key, item, *, sequence):
+    connection.execute(f"INSERT INTO carts VALUES ({mark}, {mark}, {mark})", (key, sequence, item))
+
+router = cutover.testing.router(cart=0)
+add = router.flow("cart").write(name="cart.add", old=old, new=print, outbox=url)
+add("user-1", "apple", outbox=connection)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 def test_killed_before_the_commit(application):
     """
     A process that is killed between the write and its commit leaves nothing behind, on neither side.
     """
-    application.connection.close()
-    application.router.close()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            child = router_for_tests(cart=0)
-            application.connection = application.connect()
-            add = child.flow("cart").write(
-                name="cart.add", old=application.old, new=application.new, outbox=application.url
-            )
-            add("user-1", "apple", outbox=application.connection)
-            os.kill(os.getpid(), signal.SIGKILL)
-        finally:
-            os._exit(3)
-    _, status = os.waitpid(pid, 0)
-    application.router = router_for_tests(cart=0)
-    application.connection = application.connect()
+    place = application.url.removeprefix("sqlite:///")
+    killed = subprocess.run([sys.executable, "-c", KILLED, application.url, place], check=False, timeout=60)
     add = application.write()
     add("user-1", "pear", outbox=application.connection)
     application.connection.commit()
 
-    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert killed.returncode == -signal.SIGKILL
     assert application.settled()
     assert application.delivered == application.carts() == [("user-1", 1, "pear")]
 
