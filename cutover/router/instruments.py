@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from cutover.core.checkin import Kind
 from cutover.errors import ConfigurationError
 from cutover.forks import Gate
+from cutover.router.registry_locks import hold_at_forks
 
 __all__ = ["GATE", "FreshCounter", "FreshGauge", "Instruments", "Refresh", "all_or_none", "instruments_on"]
 
@@ -263,4 +264,5 @@ def instruments_on(registry: CollectorRegistry | None) -> Instruments:
     if instruments is None:
         with all_or_none(registry) as tentative:
             instruments = _instruments[registry] = Instruments(tentative)
+        hold_at_forks(registry)
     return instruments
