@@ -54,6 +54,8 @@ def status_view(status: Status, *, width: int, encoding: str = "utf-8") -> Rende
     if status.problem:
         parts += [_problem(status), Text()]
     parts += [_flows(status, width, glyphs), Text()]
+    if any(flow.is_mirrored for flow in status.flows):
+        parts += [_stages(status), Text()]
     if status.work:
         parts += [_work(status, width, glyphs), Text()]
     parts.append(_instances(status))
@@ -168,6 +170,11 @@ def _flows(status: Status, width: int, glyphs: Glyphs) -> Table:
             _waiting(flow, status, wide=wide),
         )
     return table
+
+
+def _stages(status: Status) -> Text:
+    moved = (f"{flow.name} {flow.stage.value}" for flow in status.flows if flow.is_mirrored and flow.stage is not None)
+    return Text("Data: ").append(", ".join(moved), style="bold")
 
 
 def _errors(flow: FlowStatus) -> Text:

@@ -113,6 +113,7 @@ class Shortfall:
         oldest: Seconds since the oldest was made.
         lacks: By side, how many it lacks; where the outcome is unknown, it may be none.
         blocked: How many keys have a dead letter, which holds up their later writes.
+        seen: Seconds since a process put the write on record last; None where none did.
     """
 
     rule: Rule
@@ -121,6 +122,7 @@ class Shortfall:
     oldest: float = 0.0
     lacks: Mapping[Backend, int] = attrs.field(factory=dict)
     blocked: int = 0
+    seen: float | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -313,7 +313,7 @@ def _new(entry: Entry, state: State, *, holder: str | None = None, lease: float 
 
 
 def _shortfall(row: tuple[Any, ...]) -> Shortfall:
-    flow, name, allowed, confirms, backlog, dead, oldest, new, old, blocked = row
+    flow, name, allowed, confirms, backlog, dead, oldest, new, old, blocked, seen = row
     return Shortfall(
         rule=Rule(flow=flow, name=name, allowed_backlog=allowed, confirms=confirms),
         backlog=backlog,
@@ -321,4 +321,5 @@ def _shortfall(row: tuple[Any, ...]) -> Shortfall:
         oldest=max(0.0, oldest),
         lacks={Backend.OLD: new, Backend.NEW: old},
         blocked=blocked,
+        seen=None if seen is None else max(0.0, seen),
     )

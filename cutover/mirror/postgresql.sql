@@ -11,6 +11,7 @@ CREATE TABLE cutover.writes (
     name text COLLATE "C" NOT NULL,
     allowed_backlog bigint NOT NULL,
     confirms boolean NOT NULL,
+    seen timestamptz NOT NULL,
     PRIMARY KEY (migration, flow, name)
 );
 -- Kept when all is delivered: a sequence is never used twice.
@@ -59,10 +60,10 @@ SELECT to_regclass('cutover.layout') IS NOT NULL AS ours,
 SELECT cutover_mirror, id FROM cutover.layout;
 
 -- name: register
-INSERT INTO cutover.writes (migration, flow, name, allowed_backlog, confirms)
-VALUES (%(migration)s, %(flow)s, %(name)s, %(allowed_backlog)s, %(confirms)s)
+INSERT INTO cutover.writes (migration, flow, name, allowed_backlog, confirms, seen)
+VALUES (%(migration)s, %(flow)s, %(name)s, %(allowed_backlog)s, %(confirms)s, clock_timestamp())
 ON CONFLICT (migration, flow, name) DO UPDATE
-    SET allowed_backlog = excluded.allowed_backlog, confirms = excluded.confirms;
+    SET allowed_backlog = excluded.allowed_backlog, confirms = excluded.confirms, seen = excluded.seen;
 
 -- name: record
 -- The row of the lane stays locked until the commit: the sequences of a lane become visible in their order. The
@@ -132,7 +133,8 @@ SELECT n.flow, n.name, coalesce(max(w.allowed_backlog), 0), coalesce(bool_or(w.c
     count(i.id) FILTER (WHERE i.state IN ('unconfirmed', 'undelivered')),
     coalesce(extract(epoch FROM clock_timestamp() - min(i.at)), 0)::float8,
     count(i.id) FILTER (WHERE i.side = 'new'), count(i.id) FILTER (WHERE i.side = 'old'),
-    count(DISTINCT i.lane) FILTER (WHERE i.state IN ('unconfirmed', 'undelivered'))
+    count(DISTINCT i.lane) FILTER (WHERE i.state IN ('unconfirmed', 'undelivered')),
+    extract(epoch FROM clock_timestamp() - max(w.seen))::float8
 FROM (
     SELECT flow, name FROM cutover.writes WHERE migration = %(migration)s
     UNION SELECT flow, write FROM cutover.intents WHERE migration = %(migration)s

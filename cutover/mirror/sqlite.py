@@ -97,7 +97,7 @@ class SqliteOutbox:
         Put a write on record.
         """
         with self._writing() as connection:
-            connection.execute(QUERIES["register"], {"migration": migration, **attrs.asdict(rule)})
+            connection.execute(QUERIES["register"], {"migration": migration, **attrs.asdict(rule), "seen": _now()})
 
     def record(self, entry: Entry, holder: str, lease: float) -> Intent:
         """
@@ -332,7 +332,7 @@ def _fields(entry: Entry) -> dict[str, Any]:
 
 
 def _shortfall(row: tuple[Any, ...], now: int) -> Shortfall:
-    flow, name, allowed, confirms, backlog, dead, at, new, old, blocked = row
+    flow, name, allowed, confirms, backlog, dead, at, new, old, blocked, seen = row
     return Shortfall(
         rule=Rule(flow=flow, name=name, allowed_backlog=allowed, confirms=bool(confirms)),
         backlog=backlog,
@@ -340,6 +340,7 @@ def _shortfall(row: tuple[Any, ...], now: int) -> Shortfall:
         oldest=0.0 if at is None else max(0, now - at) / 1000,
         lacks={Backend.OLD: new, Backend.NEW: old},
         blocked=blocked,
+        seen=None if seen is None else max(0, now - seen) / 1000,
     )
 
 

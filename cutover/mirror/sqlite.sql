@@ -9,6 +9,7 @@ CREATE TABLE IF NOT EXISTS cutover_mirror_writes (
     name TEXT NOT NULL,
     allowed_backlog INTEGER NOT NULL,
     confirms INTEGER NOT NULL,
+    seen INTEGER NOT NULL, -- milliseconds since 1970
     PRIMARY KEY (migration, flow, name)
 ) WITHOUT ROWID;
 -- Kept when all is delivered: a sequence is never used twice.
@@ -59,10 +60,10 @@ SELECT count(*) FROM sqlite_master WHERE name = 'cutover_mirror_layout';
 SELECT version, id FROM cutover_mirror_layout;
 
 -- name: register
-INSERT INTO cutover_mirror_writes (migration, flow, name, allowed_backlog, confirms)
-VALUES (:migration, :flow, :name, :allowed_backlog, :confirms)
+INSERT INTO cutover_mirror_writes (migration, flow, name, allowed_backlog, confirms, seen)
+VALUES (:migration, :flow, :name, :allowed_backlog, :confirms, :seen)
 ON CONFLICT (migration, flow, name) DO UPDATE
-    SET allowed_backlog = excluded.allowed_backlog, confirms = excluded.confirms;
+    SET allowed_backlog = excluded.allowed_backlog, confirms = excluded.confirms, seen = excluded.seen;
 
 -- name: count_up
 INSERT INTO cutover_mirror_lanes (migration, flow, lane, last) VALUES (:migration, :flow, :lane, 1)
@@ -108,7 +109,7 @@ UPDATE cutover_mirror_intents SET due = :due WHERE id = :id AND holder = :holder
 SELECT coalesce(w.flow, i.flow), coalesce(w.name, i.write), coalesce(w.allowed_backlog, 0), coalesce(w.confirms, 0),
     count(i.id), coalesce(sum(i.state IN ('unconfirmed', 'undelivered')), 0), min(i.at),
     coalesce(sum(i.side = 'new'), 0), coalesce(sum(i.side = 'old'), 0),
-    count(DISTINCT CASE WHEN i.state IN ('unconfirmed', 'undelivered') THEN i.lane END)
+    count(DISTINCT CASE WHEN i.state IN ('unconfirmed', 'undelivered') THEN i.lane END), w.seen
 FROM (
     SELECT flow, name FROM cutover_mirror_writes WHERE migration = :migration
     UNION SELECT flow, write FROM cutover_mirror_intents WHERE migration = :migration

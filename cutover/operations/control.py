@@ -398,6 +398,7 @@ class Control:
             trail=self._trail,
             age=self._age,
             problem=problem,
+            mirrored=self.mirrors.mirrored(snapshot.migration),
         )
         return status_of(facts, now=self._now())
 

@@ -24,6 +24,7 @@ __all__ = ["MirrorStatus", "Mirrors"]
 
 MOST: Final = 1000  # dead letters in one answer, or dealt with at once
 LATEST: Final = 10  # acts of operators
+LONGEST_SILENCE: Final = 600.0  # seconds after which nobody makes a write any more: it is put on record each minute
 SEE: Final = "`cutover mirror status` shows them"
 
 
@@ -112,6 +113,18 @@ class Mirrors:
             dead=tuple(outbox.dead(migration, MOST)),
             acts=tuple(outbox.acts(migration, LATEST)),
         )
+
+    def mirrored(self, migration: str) -> frozenset[str] | None:
+        """
+        Name the flows whose writes some process mirrors; None where nobody can tell.
+        """
+        if self._place is None:
+            return None
+        try:
+            known = self.outbox.shortfalls(migration)
+        except StoreError as error:
+            return frozenset() if isinstance(error, Unavailable) and error.missing else None
+        return frozenset(one.rule.flow for one in known if one.seen is not None and one.seen < LONGEST_SILENCE)
 
     def retry(
         self,

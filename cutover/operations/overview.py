@@ -17,6 +17,7 @@ from cutover.core.fleet import Recent, Sides, by_flow, effective_progress, recen
 from cutover.core.percent import format_percent
 from cutover.core.progress import forecast, target_progress, target_ratio
 from cutover.core.snapshot import Snapshot
+from cutover.core.stages import Stage, stage_of
 from cutover.operations.status import DrainStatus, FlowStatus, Instance, Progress, Status, Waiting, WorkStatus
 from cutover.operations.trail import Trail
 
@@ -33,6 +34,7 @@ class Facts:
         trail: What the ledger says; empty where the source keeps none.
         age: Seconds since the store confirmed the snapshot.
         problem: Why the fleet could not be asked for; empty where it could.
+        mirrored: The flows whose writes are mirrored; None where nobody can tell.
     """
 
     store: str
@@ -42,6 +44,7 @@ class Facts:
     trail: Trail
     age: float = 0.0
     problem: str = ""
+    mirrored: frozenset[str] | None = None
 
 
 def status_of(facts: Facts, *, now: datetime) -> Status:
@@ -148,9 +151,19 @@ def _flows(facts: Facts, traffic: Recent, instances: tuple[Instance, ...], now: 
             new_errors=failed.new,
             changed_at=facts.trail.changed_at(snapshot.definition, flow.name),
             draining=drains.get(flow.name, ()),
+            stage=_stage(facts, flow.name),
+            is_mirrored=flow.name in (facts.mirrored or ()),
         )
         result.append(attrs.evolve(status, waiting_for=tuple(_waiting(status, facts, instances))))
     return tuple(result)
+
+
+def _stage(facts: Facts, flow: str) -> Stage | None:
+    if facts.mirrored is None:
+        return None
+    snapshot = facts.snapshot
+    dials = [snapshot.effective_parts(flow, cohort) for cohort in (None, *snapshot.cohorts_of(flow))]
+    return stage_of(dials, shadow=snapshot.shadows.get(flow, 0), is_mirrored=flow in facts.mirrored)
 
 
 def _draining(facts: Facts, instances: tuple[Instance, ...], now: datetime) -> Mapping[str, tuple[DrainStatus, ...]]:

@@ -16,6 +16,7 @@ from cutover.core.checkin import InstanceState
 from cutover.core.instants import format_instant
 from cutover.core.ledger import Change
 from cutover.core.schema import SCHEMA
+from cutover.core.stages import Stage
 
 __all__ = ["DrainStatus", "FlowStatus", "Instance", "Progress", "Status", "Waiting", "WorkStatus"]
 
@@ -97,6 +98,8 @@ class FlowStatus:
         changed_at: When the dial that holds last may have changed.
         draining: The visits that go on, NEW first; empty where nothing is known of instances.
         waiting_for: What stands in the way, the most pressing first; empty at 100%.
+        stage: How far its data have been moved; None where nobody can tell.
+        is_mirrored: Some process mirrors its writes.
     """
 
     name: str
@@ -116,6 +119,8 @@ class FlowStatus:
     changed_at: datetime | None
     draining: tuple[DrainStatus, ...] = ()
     waiting_for: tuple[Waiting, ...] = ()
+    stage: Stage | None = None
+    is_mirrored: bool = False
 
     def document(self) -> dict[str, Any]:
         """
@@ -134,6 +139,7 @@ class FlowStatus:
             "requests": {"old": self.old_requests, "new": self.new_requests},
             "errors": {"old": self.old_errors, "new": self.new_errors},
             "changed_at": _instant(self.changed_at),
+            "stage": None if self.stage is None else self.stage.value,
             "draining": [one.document() for one in self.draining],
             "waiting_for": [one.document() for one in self.waiting_for],
         }

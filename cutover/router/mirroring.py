@@ -28,6 +28,7 @@ AT_ONCE: Final = 8  # deliveries of a process
 FIRST_PAUSE: Final = 0.5  # seconds after the first failure; doubled after each
 LONGEST_ERROR: Final = 500
 COUNT_EVERY: Final = 5.0  # seconds
+REGISTER_EVERY: Final = 60.0  # seconds; whoever looks takes a write that is on record no more for one that is gone
 LEAVE_WITHIN: Final = 0.5  # seconds that `close` waits for what is under way
 
 Show = Callable[[str, Mapping[str, tuple[int, float]]], None]
@@ -101,7 +102,7 @@ class _Own:
         self.held: dict[int, tuple[float, float]] = {}
         self.deliveries = 0
         self.unsettled: deque[Callable[[], None]] = deque()
-        self.registered: set[str] = set()
+        self.registered: dict[str, float] = {}
         self.due: list[float] = []
         self.counted_at = -COUNT_EVERY
         self.is_down = False
@@ -278,9 +279,9 @@ class Mirror:
 
     def _register(self, own: _Own, work: Work) -> None:
         """
-        Put a write on record, once for each process; the first one makes the place.
+        Put a write on record, again now and then; the first one makes the place.
         """
-        if work.place in own.registered:
+        if monotonic() - own.registered.get(work.place, -REGISTER_EVERY) < REGISTER_EVERY:
             return
         try:
             self.outbox.register(self.migration, work.rule)
@@ -289,7 +290,7 @@ class Mirror:
                 raise
             self.outbox.create()
             self.outbox.register(self.migration, work.rule)
-        own.registered.add(work.place)
+        own.registered[work.place] = monotonic()
 
     def _renew(self, own: _Own) -> None:
         now = monotonic()

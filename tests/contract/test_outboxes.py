@@ -386,3 +386,15 @@ def test_shared(outbox, opened):
         thread.join()
 
     assert len(found) == len(set(found)) == 40
+
+
+def test_seen(outbox):
+    """
+    It is known how long ago a process put a write on record; of one that is only undelivered, that none did.
+    """
+    outbox.register("shop", Rule(flow="cart", name="cart.add"))
+    pending(outbox, entry(write="cart.remove"))
+    add, remove = outbox.shortfalls("shop")
+
+    assert 0 <= add.seen < 1000
+    assert remove.seen is None

@@ -2,13 +2,16 @@
 What operators see of mirrored writes, and what that means for dials.
 """
 
+import io
 import itertools
 from datetime import UTC, datetime
 
 import attrs
 import pytest
+from rich.console import Console
 
 import cutover
+from cutover.cli.status_view import status_view
 from cutover.core.backend import Backend
 from cutover.core.migration import Flow
 from cutover.errors import ConfigurationError, Refused, Unavailable
@@ -291,3 +294,58 @@ def test_closed(control, outbox):
 
     with pytest.raises(Unavailable):
         control.mirrors.status("shop")
+
+
+def stages(control):
+    """
+    Give the stage of each flow as the status shows it.
+    """
+    return {flow["name"]: flow["stage"] for flow in control.status().document()["flows"]}
+
+
+def test_stages(control, outbox):
+    """
+    The status derives from dials, and from who mirrors writes, how far a flow's data have been moved.
+    """
+    assert stages(control) == {"cart": "live", "pay": "off"}
+    control.set("cart", 0, shadow=5, reason="compare first")
+    assert stages(control)["cart"] == "shadow"
+    control.set("cart", 0, shadow=0, reason="no more")
+    assert stages(control)["cart"] == "mirror"
+    control.set("cart", 100, reason="all")
+    control.set("pay", 100, reason="all")
+    assert stages(control) == {"cart": "ramp-down", "pay": "complete"}
+
+
+def test_stage_when_nobody_mirrors_any_more(control, outbox, monkeypatch):
+    """
+    A write that no process has put on record for long is mirrored no more.
+    """
+    control.set("cart", 100, reason="all")
+    monkeypatch.setattr("cutover.operations.mirroring.LONGEST_SILENCE", 0.0)
+
+    assert stages(control)["cart"] == "complete"
+
+
+def test_stage_that_nobody_knows(tmp_path, place):
+    """
+    Where the outbox cannot be read, the status is shown all the same, without stages.
+    """
+    path = tmp_path / "outbox.db"
+    path.write_text("no database, and long enough to be taken for none" * 20)
+    with cutover.control(place, actor="rina", outbox=f"sqlite:///{path}") as control:
+        control.apply(SHOP)
+
+        assert stages(control) == {"cart": None, "pay": None}
+
+
+def test_stages_are_shown(control, outbox):
+    """
+    The table names the stages of the flows whose writes are mirrored, and is without them where there are none.
+    """
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(status_view(control.status(), width=100))
+    shown = console.export_text()
+
+    assert "Data: cart live" in shown
+    assert "pay complete" not in shown
