@@ -248,11 +248,12 @@ class Flow:
 
         Args:
             name: Of the write, the same in every process and release: what is undelivered is kept under it.
-            confirm: Tells whether the authoritative side has a write whose outcome is unknown; without it, an operator
-                decides.
+            confirm: Tells whether the authoritative side has a write; asked after a crash and after every exception.
+                Without it, an operator decides where the outcome is unknown.
             outbox: The URL of where intents are kept; else CUTOVER_OUTBOX, else the router's own store, where that
                 is SQLite or PostgreSQL.
-            unknown: Exceptions after which nobody knows whether a side has the write. After any other one it has not.
+            unknown: Exceptions after which nobody knows whether the side has the write. Without `confirm`, it has not
+                after any other one; name those of your client too.
             allowed_backlog: The largest backlog at which the flow's dial may be changed.
             attempts: How often the other side is tried, until an operator has to decide.
             longest_pause: Seconds between two attempts, at most.

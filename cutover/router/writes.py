@@ -196,8 +196,11 @@ class _Mirrored:
     def _after(self, intent: Intent, error: BaseException | None) -> None:
         """
         Say what became of an intent whose authoritative side raised.
+
+        Where that can be asked, it is: many clients have timeouts of a type of their own, which look like a refusal.
         """
-        if isinstance(error, Exception) and not isinstance(error, self._unknown):
+        is_refusal = isinstance(error, Exception) and not isinstance(error, self._unknown)
+        if is_refusal and self._work.functions.confirm is None:
             self._mirror.done(intent)
         else:
             text = "" if error is None else error_text(error)

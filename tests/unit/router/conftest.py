@@ -4,7 +4,7 @@ A machine of the test's own for each test of the router.
 
 import pytest
 
-VARIABLES = ("STORE", "MIGRATION", "SECRET", "CACHE", "BOOTSTRAP", "BREAK_GLASS")
+VARIABLES = ("STORE", "MIGRATION", "SECRET", "CACHE", "BOOTSTRAP", "BREAK_GLASS", "OUTBOX")
 
 
 @pytest.fixture(autouse=True)

@@ -267,17 +267,40 @@ def test_unknown_that_did_not_happen(shop):
 
 def test_what_is_unknown(shop):
     """
-    The application says which exceptions leave an outcome unknown.
+    Where nobody can be asked, the application says which exceptions leave an outcome unknown.
     """
-    add = shop.confirmed_write(unknown=LookupError)
+    add = shop.write(unknown=LookupError)
     shop.old.failures = [TimeoutError("definite here"), KeyError("unknown here")]
     with pytest.raises(TimeoutError):
         add("user-1", 1)
     with pytest.raises(KeyError):
         add("user-1", 2)
 
+    assert shop.settled(1, 1)
+    assert [dead.sequence for dead in shop.outbox().dead("test", 10)] == [2]
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_clients_with_timeouts_of_their_own(shop, happened):
+    """
+    Where it can be asked, the authoritative side is asked after any exception: a client's timeout may look like a
+    refusal.
+    """
+
+    class ReadTimeout(Exception):
+        """
+        Of a client.
+        """
+
+    add = shop.confirmed_write()
+    if happened:
+        shop.old.took.append(("user-1", 1, (1,), {}))
+    shop.old.failures = [ReadTimeout("late")]
+    with pytest.raises(ReadTimeout):
+        add("user-1", 1)
+
     assert shop.settled(0, 0)
-    assert shop.calls == ["old", "old", "confirm old"]
+    assert shop.calls == ["old", "confirm old", *(["new"] if happened else [])]
 
 
 def test_nobody_to_ask(shop):
