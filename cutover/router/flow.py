@@ -226,8 +226,8 @@ class Flow:
         self,
         *,
         name: str,
-        old: Callable[..., Any],
-        new: Callable[..., Any],
+        old: Callable[..., R],
+        new: Callable[..., R],
         confirm: Callable[..., Any] | None = None,
         outbox: str | None = None,
         unknown: type[Exception] | tuple[type[Exception], ...] = (TimeoutError, ConnectionError),
@@ -235,7 +235,7 @@ class Flow:
         attempts: int = 20,
         longest_pause: float = 60.0,
         lease: float = 30.0,
-    ) -> Callable[..., Any]:
+    ) -> Callable[..., R]:
         """
         Make one function of two that write, all `def` or all `async def`: each call reaches the side that its key is
         routed to, and then the other one, if need be later. Build it once, in the process that uses it.
@@ -264,7 +264,7 @@ class Flow:
         """
         if self.writing is None:
             raise ConfigurationError(f"the flow {self.name!r} belongs to no router; allowed: Router.flow(NAME).write()")
-        write: Callable[..., Any] = self.writing.build(
+        write: Callable[..., R] = self.writing.build(
             self,
             name=name,
             old=old,

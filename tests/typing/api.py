@@ -60,6 +60,33 @@ def visits(token: str | None) -> str:
         return visit.token + backend
 
 
+def writes(item: str) -> int:
+    def old(user: str, item: str, *, sequence: int) -> int:
+        return sequence
+
+    def new(user: str, item: str, *, sequence: int) -> int:
+        return sequence
+
+    def was_added(user: str, item: str, *, sequence: int) -> bool:
+        return sequence > 1
+
+    with cutover.connect() as router:
+        add = router.flow("cart").write(
+            name="cart.add", old=old, new=new, confirm=was_added, outbox="sqlite:///outbox.db", allowed_backlog=5
+        )
+        assert_type(add("user-42", item), int)
+        return add("user-42", item, home=Backend.OLD)
+
+
+async def awaited_writes(item: str) -> int:
+    async def write(user: str, item: str, *, sequence: int) -> int:
+        return sequence
+
+    add = cutover.connect().flow("cart").write(name="cart.add", old=write, new=write, unknown=(TimeoutError, OSError))
+    assert_type(await add("user-42", item), int)
+    return await add("user-42", item)
+
+
 async def requests() -> None:
     router = cutover.connect()
     async with router.flow("pay").request(42, synthetic=True) as request:
