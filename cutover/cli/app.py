@@ -11,7 +11,7 @@ import click
 import structlog
 from click.shell_completion import shell_complete
 
-from cutover.cli import changing, emergency, homing, instances, looking, metrics, mirroring, serving
+from cutover.cli import changing, comparing, emergency, homing, instances, looking, metrics, mirroring, serving
 from cutover.cli.failures import ExitCode, Failure, report
 from cutover.cli.options import help_without_verb
 
@@ -43,7 +43,7 @@ def cli(context: click.Context) -> None:
     help_without_verb(context)
 
 
-for module in (changing, homing, looking, mirroring, instances, metrics, serving, emergency):
+for module in (changing, homing, looking, comparing, mirroring, instances, metrics, serving, emergency):
     for verb in module.VERBS:
         cli.add_command(verb)
 

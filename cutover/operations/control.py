@@ -24,6 +24,7 @@ from cutover.errors import ConfigurationError, Corrupt, Refused, StoreError, Una
 from cutover.operations import intents
 from cutover.operations.audit import audited
 from cutover.operations.commit import Expect, Outcome, commit, proposed
+from cutover.operations.comparing import Comparisons, compared
 from cutover.operations.explanation import Explanation, explanation_of
 from cutover.operations.intents import Basis, Intent
 from cutover.operations.mirroring import Mirrors
@@ -95,8 +96,7 @@ class Control:
         self.mirrors = mirrors or Mirrors(None)
         self.actor = actor
         self.preview = Preview(self.propose, self.epochs, lambda: self.migration)
-        self._asked = migration
-        self._resolved = migration
+        self._asked = self._resolved = migration
         self._owns_store = owns_store
         self._now = now or (store.now if isinstance(store, Store) else utc_now)
         self._known: Basis | None = None
@@ -223,8 +223,7 @@ class Control:
         Args:
             side: A `Backend`, "old", "new" or the side's own name; None takes the override back.
         """
-        intent = intents.override(target, key, side)
-        return self.carry_out(intent, reason=reason, ticket=ticket, expect=expect).change
+        return self.carry_out(intents.override(target, key, side), reason=reason, ticket=ticket, expect=expect).change
 
     def work(self, item: str, percent: object, *, reason: str, ticket: str = "", expect: Expect = None) -> Change:
         """
@@ -251,8 +250,7 @@ class Control:
             Refused: If it checked in a moment ago.
         """
         report = self.lost_instance(instance)
-        intent = intents.declare_dead(report)
-        change = self.carry_out(intent, reason=reason, ticket=ticket, expect=expect).change
+        change = self.carry_out(intents.declare_dead(report), reason=reason, ticket=ticket, expect=expect).change
         self.bury(report)
         return change
 
@@ -294,7 +292,8 @@ class Control:
             ConfigurationError: If there is none, or several.
             Refused: If it is alive.
         """
-        found = [report for report in self.fleet().instances if _is_named(report, instance)]
+        reports = self.fleet().instances if instance else ()
+        found = [r for r in reports if r.instance.startswith(instance) or instance == f"{r.host}/{r.pid}"]
         if len(found) != 1:
             known = "several are" if found else "none is"
             raise ConfigurationError(f"instance is {instance!r}, and {known} named so; allowed: one of `instances`")
@@ -427,8 +426,16 @@ class Control:
         """
         List the router processes that check in.
         """
-        fleet = self.fleet()
-        return instances_of(fleet, self.snapshot(), now=self._now())
+        return instances_of(self.fleet(), self.snapshot(), now=self._now())
+
+    def mismatches(self, flow: str | None = None, *, hours: int | None = None) -> Comparisons:
+        """
+        Tell how often the two sides answered differently, and the first mismatches that are kept.
+
+        Args:
+            hours: Count only the last hours, the one that runs included.
+        """
+        return compared(self.fleet(), self.snapshot(), flow=flow, hours=hours, now=self._now())
 
     def explain(
         self, target: str, key: object, *, cohort: str | None = None, home: object | Unset = UNSET
@@ -455,8 +462,7 @@ class Control:
             Which processes run it and which do not, when that was so or the time was over.
         """
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        epoch = self.snapshot().epoch
-        return wait_for(self._writable(), change, epoch=epoch, timeout=seconds, now=self._now)
+        return wait_for(self._writable(), change, epoch=self.snapshot().epoch, timeout=seconds, now=self._now)
 
     # -- the store --
 
@@ -492,7 +498,3 @@ class Control:
         snapshot = sound_snapshot(self.store, migration, reading.document, reading.head)
         self._known = Basis(migration=migration, snapshot=snapshot, secret=reading.secret)
         return self._known
-
-
-def _is_named(report: CheckIn, name: str) -> bool:
-    return bool(name) and (report.instance.startswith(name) or name == f"{report.host}/{report.pid}")

@@ -143,6 +143,7 @@ def _flows(facts: Facts, traffic: Recent, instances: tuple[Instance, ...], now: 
             held_by=snapshot.held_by(flow.name),
             cohorts={c: snapshot.effective_parts(flow.name, c) for c in snapshot.cohorts_of(flow.name)},
             overrides=len(snapshot.effective_overrides(flow.name)),
+            shadow=snapshot.shadows.get(flow.name, 0),
             share=current.ratio,
             window_requests=current.old + current.new,
             old_requests=total.old,

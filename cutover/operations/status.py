@@ -91,6 +91,7 @@ class FlowStatus:
         held_by: The flow that holds this one below its own dial.
         cohorts: Effective parts of the cohorts with a dial of their own.
         overrides: How many keys are put on a side by name.
+        shadow: Parts of 100,000: of so many keys the other side is asked too, to compare the answers.
         share: The measured share of NEW in the window; None without traffic.
         window_requests: How many requests the share was measured over.
         old_requests: All requests to OLD that were ever counted; likewise the others.
@@ -110,6 +111,7 @@ class FlowStatus:
     held_by: str | None
     cohorts: Mapping[str, int]
     overrides: int
+    shadow: int
     share: Fraction | None
     window_requests: int
     old_requests: int
@@ -134,6 +136,7 @@ class FlowStatus:
             "held_by": self.held_by,
             "cohorts": {name: _parts_ratio(parts) for name, parts in self.cohorts.items()},
             "overrides": self.overrides,
+            "shadow_ratio": _parts_ratio(self.shadow),
             "actual_ratio": _ratio(self.share),
             "actual_requests": self.window_requests,
             "requests": {"old": self.old_requests, "new": self.new_requests},
