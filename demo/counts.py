@@ -26,10 +26,12 @@ class Counted:
 
     Attributes:
         evicted: How many visits.
+        compared: How many comparisons came to each verdict.
     """
 
     tallies: Tallies
     evicted: int
+    compared: Mapping[str, int]
 
 
 def scraped(url: str) -> Counted:
@@ -39,23 +41,27 @@ def scraped(url: str) -> Counted:
     with urlopen(url, timeout=30) as response:
         text = response.read().decode()
     requests: dict[tuple[str, str], int] = defaultdict(int)
-    failed: dict[tuple[str, str], int] = defaultdict(int)
+    outcomes: dict[tuple[str, str, str], int] = defaultdict(int)
+    compared: dict[str, int] = defaultdict(int)
     evicted = 0
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             key = (sample.labels.get("flow", ""), sample.labels.get("backend", ""))
             if sample.name == "cutover_requests_total":
                 requests[key] += int(sample.value)
-            elif sample.name == "cutover_calls_total" and sample.labels["outcome"] != "ok":
-                failed[key] += int(sample.value)
+            elif sample.name == "cutover_calls_total":
+                outcomes[*key, sample.labels["outcome"]] += int(sample.value)
+            elif sample.name == "cutover_shadow_comparisons_total":
+                compared[sample.labels["outcome"]] += int(sample.value)
             elif sample.name == "cutover_visits_total" and sample.labels["event"] == "evicted":
                 evicted += int(sample.value)
-    return Counted({key: Tally(count, failed[key]) for key, count in requests.items()}, evicted)
+    tallies = {key: Tally(count, outcomes[*key, "error"], outcomes[*key, "unknown"]) for key, count in requests.items()}
+    return Counted(tallies, evicted, compared)
 
 
 def stored(status: str) -> Tallies:
     """
-    Read the fleet's totals from the document of `cutover status --json`.
+    Read the fleet's totals from the document of `cutover status --json`, which does not tell lost answers.
     """
     flows = json.loads(status)["flows"]
     return {

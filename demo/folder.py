@@ -42,6 +42,13 @@ class Folder:
         return f"sqlite:///{self.path / 'homes.db'}"
 
     @property
+    def outbox(self) -> str:
+        """
+        The URL of the outbox of mirrored writes, for the same reason a file of its own.
+        """
+        return f"sqlite:///{self.path / 'outbox.db'}"
+
+    @property
     def definition(self) -> Path:
         """
         The definition that is applied.

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterable, Mapping
+from time import monotonic
 from types import TracebackType
 from typing import Final, Self
 
@@ -15,14 +16,16 @@ import attrs
 
 from demo.errors import DemoFailed
 
-__all__ = ["MOVES", "Done", "Move", "Operator", "run"]
+__all__ = ["MOVES", "REPAIRED", "Done", "Move", "Operator", "run"]
 
 DONE: Final = 0
 UNCONFIRMED: Final = 4  # in force; on a busy machine an instance may take longer to say so
 CONFIRM: Final = ("--wait", "10s")
+PATIENCE: Final = 10.0  # seconds for a look
 LAST_WORD: Final = 30.0  # seconds for a command that is under way at the end
 CHANGE: Final = re.compile(r"^\s+(\d+:[0-9a-f]+),", re.MULTILINE)
 LINES: Final = 2  # of the output, at least: what the ledger has, and who runs it
+MOST_FOUND: Final = 7  # lines of a command that only looks
 
 
 @attrs.frozen
@@ -32,18 +35,26 @@ class Move:
 
     Attributes:
         after: The part of the replay that goes before, 0 to 1.
+        reason: Why; empty for a command that only looks.
+        sees: What a look is for. Processes tell the store every few seconds what they have found, so the operator looks
+            again until it is there, or patience is over.
     """
 
     after: float
     arguments: tuple[str, ...]
-    reason: str
+    reason: str = ""
+    sees: str = ""
 
 
+REPAIRED: Final = 0.12  # of the replay: NEW's second release goes live, which rounds each price as OLD does
 # The payment incident of the clickstream lasts from 0.63 to 0.81 of its events.
 MOVES: Final = (
-    Move(0.06, ("set", "browse", "1"), "see whether it works at all"),
-    Move(0.13, ("set", "browse", "25"), "no errors at 1%"),
-    Move(0.20, ("set", "browse", "100"), "no errors at 25%"),
+    Move(0.02, ("set", "browse", "0", "--shadow", "25"), "does NEW answer as OLD does?"),
+    Move(0.06, ("set", "browse", "0", "--shadow", "100"), "it bears the load: compare all"),
+    Move(0.10, ("mismatches", "browse"), sees=r"\d mismatch"),
+    Move(0.13, ("set", "browse", "1", "--shadow", "25"), "NEW rounds as OLD does now"),
+    Move(0.17, ("set", "browse", "25"), "no errors at 1%, no mismatch"),
+    Move(0.22, ("set", "browse", "100", "--shadow", "0"), "no errors at 25%"),
     Move(0.28, ("set", "purchase", "5"), "browse went well"),
     Move(0.38, ("set", "purchase", "25"), "orders and payments add up"),
     Move(0.50, ("set", "purchase", "50"), "half of the buyers"),
@@ -77,6 +88,15 @@ class Done:
         changed = [number for number, line in enumerate(self.output) if CHANGE.match(line)]
         first = min(len(self.output) - LINES, *changed, len(self.output))
         return "; ".join(line.strip() for line in self.output[max(first, 0) :])
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """
+        The lines that are worth showing.
+        """
+        if self.verb == "mismatches":
+            return tuple(line.rstrip() for line in self.output[:MOST_FOUND])
+        return (self.summary,)
 
     @property
     def verb(self) -> str:
@@ -122,6 +142,7 @@ class Operator:
         self._total = total
         self._hold = hold
         self._running: tuple[Move, subprocess.Popen[str]] | None = None
+        self._look_until = 0.0
         self.done: list[Done] = []
 
     def __enter__(self) -> Self:
@@ -165,16 +186,23 @@ class Operator:
             DemoFailed: If a command was refused.
         """
         if self._running is not None and self._running[1].poll() is not None:
-            move, process = self._running
-            self._running = None
-            self.done.append(_end(_words(move), process))
+            self._finish(*self._running)
         if self._running is None and self._waiting and position >= self._waiting[0][0]:
             move = self._waiting.popleft()[1]
+            self._look_until = monotonic() + PATIENCE
+            self._running = (move, _start(_words(move), self._settings))
+
+    def _finish(self, move: Move, process: subprocess.Popen[str]) -> None:
+        self._running = None
+        done = _end(_words(move), process)
+        if re.search(move.sees, "\n".join(done.output)) or monotonic() > self._look_until:
+            self.done.append(done)
+        else:
             self._running = (move, _start(_words(move), self._settings))
 
 
 def _words(move: Move) -> tuple[str, ...]:
-    return (*move.arguments, "--reason", move.reason, *CONFIRM)
+    return (*move.arguments, "--reason", move.reason, *CONFIRM) if move.reason else move.arguments
 
 
 def _typed(words: Iterable[str]) -> str:

@@ -50,7 +50,8 @@ def same_proof(claim: str, counted: Tallies, seen: Tallies) -> Proof:
     different = sorted(key for key in counted.keys() | seen.keys() if _of(counted, key) != _of(seen, key))
     requests = sum(tally.requests for tally in seen.values())
     failed = sum(tally.failed for tally in seen.values())
-    figures = f"{requests} requests, {failed} of them failed, by flow and side"
+    lost = sum(tally.lost for tally in seen.values())
+    figures = f"{requests} requests, {failed} failed{f', {lost} without an answer' if lost else ''}, by flow and side"
     if different:
         figures = "; ".join(
             f"{flow} {side}: {counted.get((flow, side))} is not {seen.get((flow, side))}" for flow, side in different

@@ -19,6 +19,7 @@ __all__ = ["Pace", "Replay"]
 
 FINEST: Final = 100  # a stretch is at most this part of the replay, so that the picture moves
 CHECK_IN_WITHIN: Final = 30.0  # seconds
+DELIVERED_WITHIN: Final = 30.0
 NAP: Final = 0.02  # seconds; while there is nothing to do yet
 
 
@@ -92,6 +93,20 @@ class Replay:
             self._stage.check()
             if monotonic() > until:
                 raise DemoFailed("not every worker has checked in at the store")
+            time.sleep(NAP)
+
+    def await_deliveries(self, control: Control, migration: str) -> None:
+        """
+        Wait until both back ends have all mirrored writes.
+
+        Raises:
+            DemoFailed: If one of them still lacks some.
+        """
+        until = monotonic() + DELIVERED_WITHIN
+        while lacking := sum(one.backlog for one in control.mirrors.status(migration).writes):
+            self._stage.check()
+            if monotonic() > until:
+                raise DemoFailed(f"{lacking} mirrored writes are undelivered")
             time.sleep(NAP)
 
     def run(self, show: Callable[[], None]) -> None:

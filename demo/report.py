@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import attrs
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -15,10 +16,12 @@ from rich.text import Text
 from cutover.cli.listing import plain_table
 from demo.clickstream import EVENTS_OF
 from demo.counts import Tallies
+from demo.folder import Folder
+from demo.operator import Done
 from demo.proofs import Proof
 from demo.shop_database import Tally
 
-__all__ = ["onward", "proofs_view", "requests_table"]
+__all__ = ["mismatches_view", "onward", "proofs_view", "requests_table"]
 
 
 def requests_table(seen: Tallies, old: str, new: str) -> Table:
@@ -47,21 +50,31 @@ def proofs_view(proofs: Sequence[Proof]) -> RenderableType:
     return Group(*lines)
 
 
-def onward(folder: Path, store: str, homes: str) -> RenderableType:
+def mismatches_view(done: Iterable[Done]) -> RenderableType:
+    """
+    Draw what the operator saw of answers that differ.
+    """
+    looks = [one for one in done if one.verb == "mismatches"]
+    return Text("\n".join(line for one in looks for line in (f"$ {one.command}", *one.shown)))
+
+
+def onward(folder: Folder) -> RenderableType:
     """
     Say what to try on the store that the demo leaves.
     """
     cutover = _command()
     lines = [
-        f"export CUTOVER_STORE={store} CUTOVER_HOMES={homes}",
+        f"export CUTOVER_STORE={folder.store} CUTOVER_HOMES={folder.homes} CUTOVER_OUTBOX={folder.outbox}",
         f"{cutover} status",
         f"{cutover} history",
         f"{cutover} homes",
+        f"{cutover} mirror status",
+        f"{cutover} mismatches",
         f"{cutover} explain pay user_0042",
         f'{cutover} rollback purchase --reason "see what a rollback does"',
     ]
     text = Text("Go on with what is in ")
-    text.append(f"{folder}/", style="bold").append(":\n")
+    text.append(f"{folder.path}/", style="bold").append(":\n")
     text.append("\n".join(f"  {line}" for line in lines))
     return text
 
@@ -76,9 +89,13 @@ def _cells(sides: Sequence[Tally]) -> list[str]:
     old, new = sides
     total = old.requests + new.requests
     share = f"{new.requests / total:.1%}" if total else "-"
-    return [str(old.requests), str(old.failed), str(new.requests), str(new.failed), share]
+    return [str(old.requests), _failed(old), str(new.requests), _failed(new), share]
 
 
 def _sum(tallies: Iterable[Tally]) -> Tally:
     several = list(tallies)
-    return Tally(sum(one.requests for one in several), sum(one.failed for one in several))
+    return Tally(*map(sum, zip(*map(attrs.astuple, several), strict=True)))
+
+
+def _failed(tally: Tally) -> str:
+    return str(tally.failed + tally.lost)

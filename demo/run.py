@@ -17,11 +17,11 @@ from demo.children import Children, environment
 from demo.counts import scraped, seen
 from demo.evidence import proofs_of
 from demo.folder import Folder, fresh_folder
-from demo.operator import MOVES, Operator, run
+from demo.operator import MOVES, REPAIRED, Operator, run
 from demo.replay import Pace, Replay
-from demo.report import onward, proofs_view, requests_table
+from demo.report import mismatches_view, onward, proofs_view, requests_table
 from demo.screen import Screen
-from demo.stage import SHOPS, Stage
+from demo.stage import MIGRATION, SHOPS, Stage
 from demo.svg import HEIGHT, WIDTH, save_svg
 from demo.traffic import read_steps
 
@@ -60,11 +60,13 @@ def play(options: Options, console: Console) -> bool:
     """
     steps = read_steps(options.events)
     folder = fresh_folder(options.folder, today=date.today())  # noqa: DTZ011 - the day of whoever looks at it
-    settings = environment(CUTOVER_STORE=folder.store, CUTOVER_HOMES=folder.homes, CUTOVER_ACTOR="rina")
+    settings = environment(
+        CUTOVER_STORE=folder.store, CUTOVER_HOMES=folder.homes, CUTOVER_OUTBOX=folder.outbox, CUTOVER_ACTOR="rina"
+    )
     applied = run(("apply", str(folder.definition)), settings)
     console.print(f"$ {applied.command}\n  {applied.summary}", soft_wrap=True, style="dim")
     with Children(folder.logs, _of_application(folder, settings)) as children:
-        stage = Stage.built(children, folder, options.events)
+        stage = Stage.built(children, folder, options.events, int(REPAIRED * len(steps)))
         with Operator(MOVES, settings, len(steps), hold=options.seconds is None) as operator:
             replay = Replay(stage, steps, Pace(options.seconds), operator)
             middle = _shown(replay, operator, folder, stage.metrics, console)
@@ -72,9 +74,10 @@ def play(options: Options, console: Console) -> bool:
         counted = scraped(stage.metrics)
         children.finish(stage.shops)
     proofs = proofs_of(folder, steps, counted, operator.done, settings)
-    report = Group(requests_table(seen(folder), *SHOPS.values()), Text(), proofs_view(proofs))
+    table = requests_table(seen(folder), *SHOPS.values())
+    report = Group(table, Text(), mismatches_view(operator.done), Text(), proofs_view(proofs))
     console.print(report, Text())
-    console.print(onward(options.folder, folder.store, folder.homes), soft_wrap=True)
+    console.print(onward(folder), soft_wrap=True)
     if options.svg is not None:
         save_svg(options.svg, Group(middle, Text(), report))
     return all(proof.holds for proof in proofs)
@@ -92,7 +95,7 @@ def _shown(replay: Replay, operator: Operator, folder: Folder, metrics: str, con
     Replay everything on the screen, and give the picture of the middle, where the dials are under way.
     """
     kept: list[RenderableType] = []
-    with open_control(folder.store) as control:
+    with open_control(folder.store, outbox=folder.outbox) as control:
         screen = Screen(console, control, operator, metrics)
 
         def show() -> None:
@@ -103,4 +106,5 @@ def _shown(replay: Replay, operator: Operator, folder: Folder, metrics: str, con
         replay.await_check_ins(control)
         with screen.opened():
             replay.run(show)
+        replay.await_deliveries(control, MIGRATION)
     return kept[0]

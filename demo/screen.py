@@ -2,8 +2,10 @@
 What is seen while the demo runs: a picture that redraws in place, or plain lines where there is no terminal.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
+from itertools import accumulate
 from time import monotonic
 from typing import Final
 
@@ -22,8 +24,8 @@ __all__ = ["Screen", "picture"]
 
 PERIOD: Final = 0.5  # seconds between pictures
 ROWS_OF_THE_REST: Final = 21  # of the picture without its commands
-FEWEST: Final = 1
-MOST: Final = 9  # commands
+FEWEST: Final = 2
+MOST: Final = 18  # rows of commands
 
 
 class Screen:
@@ -63,11 +65,11 @@ class Screen:
         """
         Make the picture of now.
         """
-        room = max((height - ROWS_OF_THE_REST) // 2, FEWEST)
+        room = max(height - ROWS_OF_THE_REST, FEWEST)
         return picture(
             Group(*_progress(replay, width, self._metrics, self._console.encoding)),
             self._control.status(),
-            self._operator.done[-min(room, MOST) :],
+            _latest(self._operator.done, min(room, MOST)),
             self._operator.command,
             width,
             self._console.encoding,
@@ -77,7 +79,8 @@ class Screen:
         for done in self._operator.done[self._printed :]:
             share = replay.position / replay.total
             self._console.print(f"{share:4.0%}  {replay.at}  $ {done.command}", soft_wrap=True)
-            self._console.print(f"      {done.summary}", soft_wrap=True)
+            for line in done.shown:
+                self._console.print(f"      {line}", soft_wrap=True)
         self._printed = len(self._operator.done)
 
 
@@ -89,11 +92,24 @@ def picture(
     """
     # The commands below say what the status would say of the last changes.
     shown = status_view(attrs.evolve(status, last=()), width=width, encoding=encoding)
-    lines = [line for one in done for line in (_typed(one.command, "bold"), Text(f"  {one.summary}", style="dim"))]
+    lines = [line for one in done for line in _told(one)]
     if running is not None:
         lines.append(_typed(running, "bold yellow"))
     commands = Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
     return Group(head, Text(), shown, Text(), commands)
+
+
+def _latest(done: Sequence[Done], rows: int) -> list[Done]:
+    """
+    Take as many of the last commands as there is room for, but at least one.
+    """
+    ends = list(accumulate(len(_told(one)) for one in reversed(done)))
+    fitting = max(sum(end <= rows for end in ends), 1)
+    return list(done[-fitting:])
+
+
+def _told(done: Done) -> list[Text]:
+    return [_typed(done.command, "bold"), *(Text(f"  {line}", style="dim") for line in done.shown)]
 
 
 def _typed(command: str, style: str) -> Text:

@@ -10,9 +10,10 @@ import attrs
 from demo.children import Child, Children
 from demo.folder import Folder
 
-__all__ = ["SHOPS", "Stage"]
+__all__ = ["MIGRATION", "SHOPS", "Stage"]
 
 SHOPS: Final[Mapping[str, str]] = {"old": "tiktok", "new": "tokopedia"}
+MIGRATION: Final = "tokopedia"  # as in cutover.toml
 WORKERS: Final = 3
 
 
@@ -31,11 +32,20 @@ class Stage:
     metrics: str
 
     @classmethod
-    def built(cls, children: Children, folder: Folder, events: int | None) -> "Stage":
+    def built(cls, children: Children, folder: Folder, events: int | None, repaired: int) -> "Stage":
         """
         Start shops and exporter, and the application once the shops listen.
+
+        Args:
+            repaired: The step of the replay from which on NEW makes no mistake.
         """
-        shops = [children.start(shop, "demo.shop", "--database", str(folder.database(shop))) for shop in SHOPS.values()]
+        wrong = {"old": 0, "new": repaired}
+        shops = [
+            children.start(
+                shop, "demo.shop", "--database", str(folder.database(shop)), "--wrong-before", str(wrong[side])
+            )
+            for side, shop in SHOPS.items()
+        ]
         exporter = children.start("exporter", "demo.exporter")
         old, new = (shop.hear() for shop in shops)
         command = ["demo.worker", "--cache", str(folder.cache), "--trail", str(folder.trails)]

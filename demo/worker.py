@@ -9,19 +9,17 @@ import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
 import structlog
 
 import cutover
 from demo.application import Application
 from demo.shop_client import ShopClient
+from demo.stage import MIGRATION
 from demo.traffic import Step, read_steps, share_of
 from demo.trail import Trail
 
 __all__ = ["main"]
-
-MIGRATION: Final = "tokopedia"  # as in cutover.toml
 
 
 class Clients:

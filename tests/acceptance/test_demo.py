@@ -17,19 +17,21 @@ import pytest
 
 import cutover
 from cutover.operations.control import control as open_control
+from demo.both import carts_proof, comparisons_proof
 from demo.flags import side_by_flag
+from demo.prices import half_even, half_up, prices_shown
 from demo.purchases import attempts_proof, split_proof
 from demo.replay import FINEST
 from demo.shop_database import Left
 from demo.stage import WORKERS
-from demo.traffic import RETRY, WEB_HOOK, read_steps, share_of
+from demo.traffic import RETRY, WEB_HOOK, Step, read_steps, share_of
 from demo.trail import Trace
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 90  # seconds; a busy machine may be slow
 SHOPS = {"old": "tiktok", "new": "tokopedia"}
 LONG = ("--seconds", "600")
-NOTHING = Left(carts=frozenset(), orders=frozenset(), payments=frozenset(), confirmations=0)
+NOTHING = Left(carts=frozenset(), lines={}, orders=frozenset(), payments=frozenset(), confirmations=0)
 
 
 @pytest.fixture
@@ -133,7 +135,7 @@ def test_short_run(start, tmp_path):
     output, code = finished(start("--events", "1500", "--no-wait"))
 
     assert code == 0, output
-    assert (output.count("holds  "), output.count("FAILS")) == (7, 0)
+    assert (output.count("holds  "), output.count("FAILS")) == (9, 0)
     folder = tmp_path / "demo-run"
     orders = [{row for (row,) in rows(folder / f"{shop}.db", "select session from orders")} for shop in SHOPS.values()]
     assert all(orders)
@@ -142,10 +144,17 @@ def test_short_run(start, tmp_path):
     with open_control(f"sqlite:///{folder}/cutover.db") as control:
         status, verification = control.status(), control.verify()
         verbs = [change.verb for change in control.history()]
+        (compared,) = control.mismatches("browse").flows
     assert {f.name: (f.old_requests, f.new_requests) for f in status.flows} == {
         flow: (seen["old"][flow], seen["new"][flow]) for flow in ("browse", "cart", "checkout", "pay")
     }
     assert sum(sum(flows.values()) for flows in seen.values()) >= 1500
+    carts = [
+        set(rows(folder / f"{shop}.db", "select user, sequence, session, items from carts")) for shop in SHOPS.values()
+    ]
+    assert carts[0] == carts[1] != set()
+    assert compared.verdicts["mismatch"] > 0
+    assert re.search(r"prices\.article-7 +24305 +24304", output)
     assert verification.ok
     assert (status.progress.target, verbs.count("rollback")) == (1, 1)
     with cutover.homes(f"sqlite:///{folder}/homes.db") as homes:
@@ -153,7 +162,7 @@ def test_short_run(start, tmp_path):
             assert set(homes.find_many("order", of_side).values()) == {side}
         for side, shop in zip(cutover.Backend, SHOPS.values(), strict=True):
             attempts = [key for (key,) in rows(folder / f"{shop}.db", "select key from payments")]
-            assert set(homes.find_many("payment", attempts).values()) == {side}
+            assert set(homes.find_many("attempt", attempts).values()) == {side}
 
 
 def test_failed_proofs(start, tmp_path):
@@ -167,7 +176,8 @@ def test_failed_proofs(start, tmp_path):
     write(tmp_path, "tiktok", "insert into confirmations values ('stray')")
     write(tmp_path, "tiktok", "update seen set requests = requests + 1 where flow = 'browse'")
     for shop in SHOPS.values():
-        write(tmp_path, shop, "insert into carts values ('split', 'nobody', 1)")
+        write(tmp_path, shop, "insert into carts values ('nobody', 1, 'split', 1, 0)")
+        write(tmp_path, shop, f"insert into answers values (-1, '{shop}')")
     output, code = finished(process)
 
     assert code == 1
@@ -176,6 +186,8 @@ def test_failed_proofs(start, tmp_path):
         "No purchase is",
         "No order is at",
         "Each web hook",
+        "Both shops hav",
+        "Each wrong pri",
         "/metrics count",
         "`cutover statu",
     ]
@@ -266,6 +278,62 @@ def test_attempts(sides, holds):
     left = (attrs.evolve(NOTHING, payments={"s"}), NOTHING)
 
     assert attempts_proof(traces, left).holds is holds
+
+
+PUT = Step(at="2024-05-19", user="u", session="s", event="add_to_cart")
+LINE = ("u", 1, "s", 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "owed", "holds"),
+    [
+        ({LINE: False}, {LINE: True}, 0, True),
+        ({LINE: False}, {}, 0, False),  # the other side never got it
+        ({LINE: False}, {LINE: True}, 1, False),
+        ({LINE: False}, {LINE: False}, 0, False),  # both were asked first
+        ({LINE: True}, {LINE: True}, 0, False),
+        ({}, {}, 0, False),
+        ({LINE: False, ("u", 2, "s", 1): False}, {LINE: True, ("u", 2, "s", 1): True}, 0, False),  # nobody wanted it
+        ({LINE: False}, {("u", 1, "s", 0): True}, 0, False),
+    ],
+)
+def test_carts(old, new, owed, holds):
+    """
+    Carts that differ, lack what a user did, hold what nobody did, or are owed to a side fail the proof.
+    """
+    left = {"tiktok": attrs.evolve(NOTHING, lines=old), "tokopedia": attrs.evolve(NOTHING, lines=new)}
+
+    assert carts_proof([PUT], left, owed).holds is holds
+
+
+@pytest.mark.parametrize(
+    ("found", "holds"),
+    [
+        ({"match": 1, "mismatch": 1}, True),
+        ({"match": 2}, False),
+        ({"mismatch": 2}, False),
+        ({"match": 1, "timeout": 1}, True),  # nobody knows
+        ({"match": 1, "mismatch": 1, "noise_mismatch": 1}, False),
+    ],
+)
+def test_comparisons(found, holds):
+    """
+    Whoever finds fewer or more wrong answers than were given, or one where OLD was asked twice, fails the proof.
+    """
+    answers = ({1: "10", 2: "10", 3: "10"}, {1: "10", 2: "11", 4: "11"})
+
+    assert comparisons_proof(answers, found).holds is holds
+
+
+def test_prices():
+    """
+    The two ways to round give the same prices but for one article, which many pages show.
+    """
+    pages = [(prices_shown(number, half_up), prices_shown(number, half_even)) for number in range(200)]
+    wrong = [{article for article in right if right[article] != other[article]} for right, other in pages]
+
+    assert set().union(*wrong) == {"article-7"}
+    assert sum(map(bool, wrong)) > 20
 
 
 def test_flag():
