@@ -65,6 +65,7 @@ class FlowPlan:
     What holds for one flow under given circumstances.
 
     Attributes:
+        migration: The name of the migration; None without a snapshot.
         version: Of the snapshot; 0 without one.
         salt: Goes before the key; None where nothing is known to bucket by.
         names: What a home may be called.
@@ -79,6 +80,7 @@ class FlowPlan:
         shadow: The other side is asked too for keys whose hash, with a salt of its own, is below.
     """
 
+    migration: str | None
     version: int
     salt: str | None
     names: dict[object, Backend]
@@ -149,6 +151,7 @@ def compile_flow(flow: str, given: Circumstances, cells: FlowCells) -> FlowPlan:
         visits = dict.fromkeys(Backend, fixed)
     journey = None if definition is None else definition.journey_of(flow)
     plan = FlowPlan(
+        migration=None if definition is None else definition.name,
         version=0 if snapshot is None else snapshot.version,
         salt=None if definition is None else definition.salt,
         names=side_names(snapshot),

@@ -75,6 +75,7 @@ class Flow:
     Attributes:
         route: ``route(key, cohort=None, home=UNSET, synthetic=False)`` gives the `Backend`, and counts.
         keeps: What shows its counts, and must live as long as somebody counts with it.
+        migration: Whose flow it is, where that is known: of a visit of another migration, only the key counts.
         stay: For `route`: what counts and answers a visit that has the flow on OLD, and one that has it on NEW.
         switches: What was made by `switch`.
         writing: Makes what `write` gives; None outside a router.
@@ -86,6 +87,7 @@ class Flow:
         "_plan",
         "cells",
         "keeps",
+        "migration",
         "name",
         "route",
         "stay",
@@ -96,6 +98,7 @@ class Flow:
 
     def __init__(self, name: str, notices: Notices, cohort_of: CohortOf | None = None) -> None:
         self.name = name
+        self.migration: str | None = None
         self.keeps: object = None
         self.switches: list[Switch] = []
         self.writing: Writing | None = None
@@ -341,6 +344,7 @@ class Flow:
         Let every method but `route` decide by this plan; `use` does both.
         """
         self._plan = plan
+        self.migration = plan.migration
         self.stay = (plan.visits[Backend.OLD].ticks, plan.visits[Backend.NEW].ticks)
         self.cells.watch_bypass(plan.together)
 
@@ -354,7 +358,9 @@ class Flow:
         return self.cells.synthetic[cell.backend].ticks if truth(synthetic) else cell.ticks
 
     def _find(self, plan: FlowPlan, key: object, cohort: object, home: object) -> tuple[Cell, int | None]:
-        if type(key) is Visit:
+        if type(key) is Visit and key.migration != plan.migration and None not in (key.migration, plan.migration):
+            key = key.key  # its sides, cohort and home are words of another migration
+        elif type(key) is Visit:
             if home is UNSET:
                 side = key.sides.get(self.name)
                 if side is None and plan.together == key.journey:
@@ -431,7 +437,7 @@ def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:  # noqa
                     hash_ = hash_of((salt + text).encode())
                     if not dial.overridden[hash_ >> SLOT_BITS]:
                         return next(dial.new.ticks if hash_ < dial.threshold else dial.old.ticks)
-            elif type(key) is Visit and home is UNSET and not synthetic:
+            elif type(key) is Visit and home is UNSET and not synthetic and key.migration == flow.migration:
                 return next(flow.stay[key.kept[flow.name]])
         except Exception:  # noqa: BLE001, S110 - such a key, cohort or `cohort_of` is for the general path
             pass

@@ -104,9 +104,21 @@ class Journey:
 
     Attributes:
         keeps: What shows its counts, and must live as long as somebody counts with it.
+        migration: Whose journey it is, where that is known.
     """
 
-    __slots__ = ("_cohort_of", "_migration", "_notices", "_now", "_plan", "cells", "keeps", "name", "tokens")
+    __slots__ = (
+        "_cohort_of",
+        "_migration",
+        "_notices",
+        "_now",
+        "_plan",
+        "cells",
+        "keeps",
+        "migration",
+        "name",
+        "tokens",
+    )
 
     def __init__(
         self,
@@ -187,6 +199,7 @@ class Journey:
         """
         definition = None if given.snapshot is None else given.snapshot.definition
         migration = self._migration if definition is None else definition.name
+        self.migration = migration
         self._plan = JourneyPlan(
             audience=None if migration is None else f"{migration}/{self.name}",
             defined=None if definition is None else definition.journeys.get(self.name),

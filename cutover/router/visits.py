@@ -28,10 +28,14 @@ class Visit:
         home: What was given as the home of the visit; `UNSET` where nothing was.
         rewritten: The client should be given `token`: it was entered, renamed, moved or left, or its last token is due
             for another.
+        migration: Of the journey, where its name is known.
         kept: For `Flow`: by flow 0 for OLD and 1 for NEW; empty where the visit has a home.
     """
 
-    __slots__ = ("_claims", "_journey", "_lives", "_token", "cohort", "home", "kept", "key", "rewritten", "sides")
+    __slots__ = (
+        *("_claims", "_journey", "_lives", "_token", "cohort"),
+        *("home", "kept", "key", "migration", "rewritten", "sides"),
+    )
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class Visit:
         token: str | None = None,
     ) -> None:
         self._journey = journey
+        self.migration = journey.migration
         self._claims = claims
         self._lives = lives
         self._token = token

@@ -5,11 +5,12 @@ A visit stands wherever a key stands, and each flow keeps the side that the visi
 import asyncio
 import copy
 
+import attrs
 import pytest
 from circumstances import TOKENS, Desk, circumstances
 from hypothesis import given
 from hypothesis import strategies as st
-from routers import FIRST, after, at, totals
+from routers import FIRST, SHOP, after, at, totals
 from strategies import COHORTS, FLOWS, JOURNEYS, KEYS, NAME, SECRET, Rude, begun, definition_of, hostile_keys
 
 from cutover.core.backend import UNSET, Backend, Reason
@@ -259,3 +260,18 @@ def test_who_it_was_entered_by():
 
     assert (visit.key, type(visit.key), visit.journey) == (42, int, "purchase")
     assert TOKENS.is_bound(said, signer, "42")
+
+
+def test_a_visit_of_another_migration():
+    """
+    Of a visit of another migration only its key counts: a flow of the same name there has another back end.
+    """
+    desk, other = Desk(BOTH_NEW), Desk()
+    other.take(begun(attrs.evolve(SHOP, name="psp")))
+    visit = other.journey().enter("user-42", cohort="staff", home="old")
+    pay, cart = desk.flow("pay"), other.flow("cart")
+
+    assert (pay.route(visit), pay.decide(visit)[1:3]) == (NEW, (NEW, Reason.PERCENT))
+    assert pay.peek(visit) == pay.peek("user-42")
+    assert pay.decide(visit, home="old")[1:3] == (OLD, Reason.HOME)
+    assert cart.route(desk.journey().enter("user-42")) is OLD
