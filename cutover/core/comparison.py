@@ -7,6 +7,7 @@ from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Final, NamedTuple, Self
 
 import attrs
@@ -30,7 +31,7 @@ __all__ = [
 ]
 
 DEEPEST: Final = 32
-MOST_DIFFERENCES: Final = 20  # that are looked for in two values
+MOST_DIFFERENCES: Final = 20  # that are kept of two values
 LONGEST_TEXT: Final = 80  # characters of a value that are shown
 
 Compare = Callable[[Any, Any], object]
@@ -83,7 +84,7 @@ class Difference(NamedTuple):
 
 class Comparison(NamedTuple):
     """
-    A verdict, and where the values differ, if they do.
+    A verdict, and where the values differ that may not.
     """
 
     verdict: Verdict
@@ -151,28 +152,25 @@ def compare_answers(old: Answer, new: Answer, compare: Compare | None, ignored: 
             return Comparison(Verdict.BOTH_ERROR)
         return Comparison(Verdict.OLD_ERROR if old.failed else Verdict.NEW_ERROR)
     left, right = _comparable(old), _comparable(new)
-    by_exception = old.error is not None or new.error is not None
-    if compare is not None and not by_exception and compare(left, right):
+    is_asked = compare is not None and old.error is None and new.error is None
+    if compare is not None and is_asked and compare(left, right):
         return Comparison(Verdict.MATCH)
-    found = tuple(differences(left, right))
-    if not found and (compare is None or by_exception):
-        return Comparison(Verdict.MATCH)
-    patterns = tuple(ignored)
-    if found and all(is_ignored(difference.path, patterns) for difference in found):
-        return Comparison(Verdict.IGNORED, found)
-    return Comparison(Verdict.MISMATCH, found)
+    if found := tuple(differences(left, right, tuple(ignored))):
+        return Comparison(Verdict.MISMATCH, found)
+    if any(True for _ in differences(left, right)):
+        return Comparison(Verdict.IGNORED)
+    return Comparison(Verdict.MISMATCH if is_asked else Verdict.MATCH)
 
 
-def differences(old: Any, new: Any) -> Iterator[Difference]:
+def differences(old: Any, new: Any, ignored: Sequence[str] = ()) -> Iterator[Difference]:
     """
     Find where two values differ, part by part in mappings, sequences, dataclasses and attrs classes; at most 20 places.
+
+    Args:
+        ignored: What may differ, and is not among them; see `is_ignored`.
     """
-    left = MOST_DIFFERENCES
-    for difference in _differences(old, new, ""):
-        if not left:
-            return
-        left -= 1
-        yield difference
+    counting = (one for one in _differences(old, new, "") if not is_ignored(one.path, ignored))
+    return islice(counting, MOST_DIFFERENCES)
 
 
 def is_ignored(path: str, patterns: Iterable[str]) -> bool:

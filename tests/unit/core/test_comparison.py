@@ -18,6 +18,7 @@ from cutover.core.comparison import (
     MOST_DIFFERENCES,
     Answer,
     Comparison,
+    Difference,
     Mismatch,
     Verdict,
     compare_answers,
@@ -122,18 +123,32 @@ def test_patterns(names, data):
 @given(values, values, st.lists(NAMES, max_size=3))
 def test_ignored_only_where_all_is(old, new, patterns):
     """
-    Answers count as ignored only where they differ, and in nothing but what may differ.
+    Answers count as ignored only where they differ, and in nothing but what may differ; what may is shown nowhere.
     """
     found = compare_answers(Answer(old), Answer(new), None, patterns)
     places = [difference.path for difference in differences(old, new)]
+    wrong = [path for path in places if not is_ignored(path, patterns)]
     expected = Verdict.MISMATCH
     if not places:
         expected = Verdict.MATCH
-    elif all(is_ignored(path, patterns) for path in places):
+    elif not wrong:
         expected = Verdict.IGNORED
 
     assert found.verdict is expected
-    assert [difference.path for difference in found.differences] == places
+    assert [difference.path for difference in found.differences] == wrong
+
+
+def test_much_that_may_differ_hides_nothing():
+    """
+    However many places differ that may, the one behind them that may not is found, and is the only one shown.
+    """
+    old = {"items": [{"rank": number} for number in range(2 * MOST_DIFFERENCES)], "total": 1}
+    new = {"items": [{"rank": number + 1} for number in range(2 * MOST_DIFFERENCES)], "total": 2}
+
+    found = compare_answers(Answer(old), Answer(new), None, ("rank",))
+
+    assert found == Comparison(Verdict.MISMATCH, (Difference("total", 1, 2),))
+    assert compare_answers(Answer(old), Answer(new | {"total": 1}), None, ("rank",)) == Comparison(Verdict.IGNORED)
 
 
 FAILURES = {
