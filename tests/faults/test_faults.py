@@ -10,6 +10,7 @@ PATIENCE = 240.0  # seconds until a scenario counts as hanging
 PLAYED = [(name, kind) for name, (_, kinds) in SCENARIOS.items() for kind in kinds]
 
 
+@pytest.mark.xdist_group("faults")  # one process plays all scenarios, some at a time
 @pytest.mark.parametrize(("name", "kind"), PLAYED, ids=[f"{name}-{kind}" for name, kind in PLAYED])
 def test_fault(name, kind, verdicts):
     """

@@ -2,18 +2,18 @@
 A response that caches may give to several people is known as such.
 """
 
-from datetime import timedelta
+from datetime import UTC, datetime
 from email.utils import format_datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutover.clock import utc_now
 from cutover.integrations.caching import is_silent, may_be_shared
 
-LATER = format_datetime(utc_now() + timedelta(days=1), usegmt=True)
-EARLIER = format_datetime(utc_now() - timedelta(days=1), usegmt=True)
+# Dates that are the same in each run: tests are named by them.
+LATER = format_datetime(datetime(9998, 12, 31, tzinfo=UTC), usegmt=True)
+EARLIER = format_datetime(datetime(1998, 12, 31, tzinfo=UTC), usegmt=True)
 SHARED = [
     {"Cache-Control": "public"},
     {"Cache-Control": "Public, Max-Age=60"},

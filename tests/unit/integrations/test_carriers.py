@@ -6,6 +6,7 @@ from datetime import timedelta
 from http.cookies import SimpleCookie
 
 import pytest
+from strategies import short
 
 from cutover.errors import ConfigurationError
 from cutover.integrations.carriers import Cookie, Header, Session
@@ -57,7 +58,7 @@ def client(pairs):
     return lambda name: headers.get(name, [])
 
 
-@pytest.mark.parametrize("carrier", CARRIERS, ids=repr)
+@pytest.mark.parametrize("carrier", CARRIERS, ids=short)
 @pytest.mark.parametrize("kind", ["visit", "guest"])
 def test_round_trip(carrier, kind):
     """
@@ -70,7 +71,7 @@ def test_round_trip(carrier, kind):
     assert not any(carrier.read(client(carrier.write("", 60, REQUEST)), REQUEST))
 
 
-@pytest.mark.parametrize("carrier", CARRIERS, ids=repr)
+@pytest.mark.parametrize("carrier", CARRIERS, ids=short)
 def test_guests_have_their_own_name(carrier):
     """
     The id of a guest never stands where the token stands.
