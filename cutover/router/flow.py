@@ -78,6 +78,7 @@ class Flow:
         migration: Whose flow it is, where that is known: of a visit of another migration, only the key counts.
         stay: For `route`: what counts and answers a visit that has the flow on OLD, and one that has it on NEW.
         switches: What was made by `switch`.
+        version: Of the snapshot that holds.
         writing: Makes what `write` gives; None outside a router.
     """
 
@@ -93,6 +94,7 @@ class Flow:
         "stay",
         "switches",
         "use",
+        "version",
         "writing",
     )
 
@@ -106,6 +108,7 @@ class Flow:
         self._notices = notices
         self._cohort_of = cohort_of
         self.stay: tuple[Ticks, ...] = ()
+        self.version = 0
         self._plan = compile_flow(name, Circumstances(), self.cells)
         self.route, self.use = _route(self, cohort_of)
         self.use(Circumstances())
@@ -345,6 +348,7 @@ class Flow:
         """
         self._plan = plan
         self.migration = plan.migration
+        self.version = plan.version
         self.stay = (plan.visits[Backend.OLD].ticks, plan.visits[Backend.NEW].ticks)
         self.cells.watch_bypass(plan.together)
 
