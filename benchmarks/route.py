@@ -102,10 +102,6 @@ def _block(flow, key):
         pass
 
 
-def _unobserved(_flow):
-    return lambda _backend, _seconds: None
-
-
 def large_snapshot():
     flows = (*(f"flow-{number}" for number in range(49)), "pay")
     text = snapshot_of(flows, tuple(f"cohort-{number}" for number in range(10)), 100_000).encode()
@@ -114,7 +110,7 @@ def large_snapshot():
     snapshot = Snapshot.decode(text)
     holding = Holding(NoticeBoard(), None)
     for name in flows:
-        holding.flow(name, _unobserved)
+        holding.flow(name)
     holding.take_snapshot(snapshot, SECRET)
     held = tracemalloc.get_traced_memory()[0] / 2**20
     tracemalloc.stop()
@@ -143,20 +139,20 @@ def scrape():
     flows = tuple(f"flow-{number}" for number in range(50))
     registry = CollectorRegistry()
     holding = Holding(NoticeBoard(), None)
-    telemetry = Telemetry(instruments_on(registry), holding.cells, "tokopedia")
+    telemetry = Telemetry(instruments_on(registry), holding.cells, holding.durations, "tokopedia")
     for name in flows:
-        holding.flow(name, telemetry.observe)
+        holding.flow(name)
     snapshot = snapshot_of(flows)
     holding.take_snapshot(snapshot, None)
     telemetry.show_snapshot(snapshot)
     telemetry.show_health(store_up=True, regressed=False)
     for name in flows:
         for number in range(100):
-            holding.flow(name, telemetry.observe).route(f"user-{number}")
+            holding.flow(name).route(f"user-{number}")
     report(_scraped(registry), milliseconds(lambda: generate_latest(registry), rounds=20), "ms", 5)
     for name in flows:
         for number in range(100):
-            with holding.flow(name, telemetry.observe).request(f"user-{number}"):
+            with holding.flow(name).request(f"user-{number}"):
                 pass
     report(_scraped(registry), milliseconds(lambda: generate_latest(registry), rounds=20), "ms")
 
