@@ -23,7 +23,7 @@ from demo.replay import Replay
 __all__ = ["Screen", "picture"]
 
 PERIOD: Final = 0.5  # seconds between pictures
-ROWS_OF_THE_REST: Final = 21  # of the picture without its commands
+ROWS_OF_THE_REST: Final = 22  # of the picture without its commands
 FEWEST: Final = 2
 MOST: Final = 18  # rows of commands
 
@@ -65,12 +65,11 @@ class Screen:
         """
         Make the picture of now.
         """
-        room = max(height - ROWS_OF_THE_REST, FEWEST)
+        room = min(max(height - ROWS_OF_THE_REST, FEWEST), MOST)
         return picture(
             Group(*_progress(replay, width, self._metrics, self._console.encoding)),
             self._control.status(),
-            _latest(self._operator.done, min(room, MOST)),
-            self._operator.command,
+            _commands(self._operator.done, self._operator.command, room),
             width,
             self._console.encoding,
         )
@@ -85,27 +84,25 @@ class Screen:
 
 
 def picture(
-    head: RenderableType, status: Status, done: list[Done], running: str | None, width: int, encoding: str
+    head: RenderableType, status: Status, commands: Sequence[Text], width: int, encoding: str
 ) -> RenderableType:
     """
     Put the parts of the picture together.
     """
     # The commands below say what the status would say of the last changes.
     shown = status_view(attrs.evolve(status, last=()), width=width, encoding=encoding)
-    lines = [line for one in done for line in _told(one)]
-    if running is not None:
-        lines.append(_typed(running, "bold yellow"))
-    commands = Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
-    return Group(head, Text(), shown, Text(), commands)
+    return Group(head, Text(), shown, Text(), Text("\n", no_wrap=True, overflow="ellipsis").join(commands))
 
 
-def _latest(done: Sequence[Done], rows: int) -> list[Done]:
+def _commands(done: Sequence[Done], running: str | None, room: int) -> Sequence[Text]:
     """
-    Take as many of the last commands as there is room for, but at least one.
+    Draw the command that runs and as many before it as there is room for; of the last one, what there is room for.
     """
-    ends = list(accumulate(len(_told(one)) for one in reversed(done)))
-    fitting = max(sum(end <= rows for end in ends), 1)
-    return list(done[-fitting:])
+    under_way = [] if running is None else [_typed(running, "bold yellow")]
+    ends = accumulate((len(_told(one)) for one in reversed(done)), initial=len(under_way))
+    fitting = max(sum(end <= room for end in ends) - 1, 1)
+    lines = [line for one in done[-fitting:] for line in _told(one)] + under_way
+    return lines[-room:]
 
 
 def _told(done: Done) -> list[Text]:

@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 __all__ = ["HEIGHT", "WIDTH", "save_svg"]
 
 WIDTH: Final = 92
-HEIGHT: Final = 25  # leaves room for two commands
+HEIGHT: Final = 26  # leaves room for two commands
 FONT_FACES: Final = re.compile(r"@font-face \{\{.*?\}\}\s*", re.DOTALL)
 
 
