@@ -169,6 +169,8 @@ def differences(old: Any, new: Any, ignored: Sequence[str] = ()) -> Iterator[Dif
     Args:
         ignored: What may differ, and is not among them; see `is_ignored`.
     """
+    if _are_plainly_equal(old, new):
+        return iter(())
     counting = (one for one in _differences(old, new, "") if not is_ignored(one.path, ignored))
     return islice(counting, MOST_DIFFERENCES)
 
@@ -219,6 +221,18 @@ def _differences(old: Any, new: Any, path: str, depth: int = 0) -> Iterator[Diff
         return
     for name, one, other in parts:
         yield from _differences(one, other, f"{path}.{name}" if path else name, depth + 1)
+
+
+def _are_plainly_equal(old: Any, new: Any) -> bool:
+    """
+    Ask the interpreter first, which is much faster at what comes of JSON, and most often equal.
+    """
+    if type(old) is not type(new) or type(old) not in (dict, list):
+        return False
+    try:
+        return bool(old == new)
+    except RecursionError:  # they hold themselves
+        return False
 
 
 def _same(old: Any, new: Any) -> bool:

@@ -255,8 +255,13 @@ def test_what_holds_itself():
     new[0], deep = [2], []
     deep.append(deep)
 
+    other = []
+    other.append(other)
+
     assert [difference.path for difference in differences(old, new)]
     assert list(differences(deep, deep)) == []
+    with pytest.raises(RecursionError):
+        list(differences(deep, other))
 
 
 class Rude:
