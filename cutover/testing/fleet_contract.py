@@ -11,7 +11,8 @@ import attrs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cutover.core.checkin import FOLD_AFTER, TOO_LATE, CheckIn, Fleet, Totals, add, minute_of
+from cutover.core.checkin import FOLD_AFTER, TOO_LATE, CheckIn, Counted, Fleet, Kind, Ran, Totals, add, minute_of
+from cutover.core.comparison import Mismatch, Verdict
 from cutover.core.snapshot import Head
 from cutover.stores.base import Store
 from cutover.testing.store_helpers import MIGRATION, NOW, counted, report, write
@@ -19,6 +20,8 @@ from cutover.testing.store_helpers import MIGRATION, NOW, counted, report, write
 __all__ = ["FleetContract"]
 
 MINUTE: Final = minute_of(NOW)
+SHADOWS: Final = Counted(Kind.SHADOWS, "pay", "", Verdict.MISMATCH)
+FALLBACKS: Final = Counted(Kind.FALLBACKS, "pay", "", "")
 EXAMPLES: Final = 60
 NAMES: Final = (f"property-{number}" for number in itertools.count())
 
@@ -50,9 +53,11 @@ class FleetContract:
             majors=(1, 2),
             regressed=True,
             break_glass=("*", "pay"),
-            since_version={counted(): 7, counted("cart", "old", "cohort"): 2**52},
+            since_version={counted(): 7, counted("cart", "old", "cohort"): 2**52, SHADOWS: 3, FALLBACKS: 1},
             minutes={MINUTE: {counted(): 5}},
             host="tokyo-東京",
+            ran=(Ran(1, 40, timedelta(seconds=9)), Ran(2, 41, timedelta(seconds=3))),
+            mismatches=(Mismatch(flow="pay", at=NOW, differences=(("items.0", "int", "東京"), ("", "a", "b"))),),
         )
         store.check_in(MIGRATION, given, now=NOW)
 
