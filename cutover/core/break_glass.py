@@ -11,7 +11,7 @@ from cutover.core.backend import Backend
 from cutover.core.migration import Migration, frozen_mapping
 from cutover.errors import ConfigurationError
 
-__all__ = ["EVERY_FLOW", "broken_glass", "parse_break_glass", "reached_by", "unknown_lines"]
+__all__ = ["EVERY_FLOW", "broken_glass", "broken_glass_unread", "parse_break_glass", "reached_by", "unknown_lines"]
 
 EVERY_FLOW = "*"
 
@@ -71,3 +71,26 @@ def broken_glass(lines: Mapping[str, Backend], definition: Migration | None, flo
     if Backend.OLD in sides:
         return Backend.OLD
     return Backend.NEW if Backend.NEW in sides else None
+
+
+def broken_glass_unread(
+    lines: Mapping[str, Backend], journey: str, sides: Mapping[str, Backend]
+) -> Mapping[str, Backend]:
+    """
+    Give the sides to which the file moves a visit where no definition was ever read.
+
+    Which flows go together is not known then. So a visit that is on one side stays on one: it goes as a whole, unless
+    the lines name both sides.
+
+    Args:
+        journey: The name of the visit's journey.
+        sides: By flow, where the visit was.
+    """
+    for_every = lines.get(
+        EVERY_FLOW, lines.get(journey)
+    )  # as for a request without a visit, whose journey is not known
+    said = {flow: lines.get(flow, for_every) for flow in sides}
+    named = {side for side in said.values() if side is not None}
+    if len(named) == 1 and len(set(sides.values())) == 1:
+        return dict.fromkeys(sides, named.pop())
+    return {flow: said[flow] or side for flow, side in sides.items()}

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 import attrs
 
 from cutover.core.backend import UNSET, Backend, side_of
-from cutover.core.break_glass import broken_glass
+from cutover.core.break_glass import broken_glass, broken_glass_unread
 from cutover.core.decide import side_names
 from cutover.core.migration import Journey as JourneyDefinition
 from cutover.core.snapshot import Snapshot
@@ -44,6 +44,7 @@ class JourneyPlan:
     What holds for one journey under given circumstances.
 
     Attributes:
+        name: Of the journey.
         audience: Who its tokens are for; None where the migration's name is not known.
         defined: None where the journey is not defined, or no snapshot is known.
         snapshot: What holds; None where nothing was ever read.
@@ -52,6 +53,7 @@ class JourneyPlan:
         names: What a home may be called.
     """
 
+    name: str
     audience: str | None
     defined: JourneyDefinition | None
     snapshot: Snapshot | None
@@ -94,8 +96,9 @@ class JourneyPlan:
         return side_of(home, self.names) or Backend.OLD
 
     def _forced(self, sides: Mapping[str, Backend]) -> Mapping[str, Backend]:
-        definition = None if self.snapshot is None else self.snapshot.definition
-        return {flow: broken_glass(self.lines, definition, flow) or side for flow, side in sides.items()}
+        if self.snapshot is None:
+            return broken_glass_unread(self.lines, self.name, sides)
+        return {flow: broken_glass(self.lines, self.snapshot.definition, flow) or side for flow, side in sides.items()}
 
 
 class Journey:
@@ -201,6 +204,7 @@ class Journey:
         migration = self._migration if definition is None else definition.name
         self.migration = migration
         self._plan = JourneyPlan(
+            name=self.name,
             audience=None if migration is None else f"{migration}/{self.name}",
             defined=None if definition is None else definition.journeys.get(self.name),
             snapshot=given.snapshot,

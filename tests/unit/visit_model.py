@@ -243,7 +243,7 @@ def check_chain(outcome: Outcome, request: Request, served: Callable[[str], Back
     owed = frozenset() if node is None else request.owed(node)
     for flow in sorted(before):
         side = served(flow)
-        if side is before[flow] or request.home is not UNSET or request.line(flow) is side:
+        if side is before[flow] or request.home is not UNSET or _placed(before, request)[flow] is side:
             continue
         if not owed or owed <= node.moved_by:
             raise Split(f"{flow} went from {before[flow]} to {side} without a cause")
@@ -297,4 +297,13 @@ def _newcomers(node: Node, kept: Sides, request: Request, cohort: str | None) ->
 def _placed(sides: Sides, request: Request) -> Sides:
     if request.home is not UNSET:
         return dict.fromkeys(sides, Backend(request.home))
+    if request.version is None:
+        return _placed_blindly(sides, request)
     return {flow: request.line(flow) or side for flow, side in sides.items()}
+
+
+def _placed_blindly(sides: Sides, request: Request) -> Sides:
+    said = {flow: request.lines.get(flow) or request.lines.get("*") or request.lines.get(JOURNEY) for flow in sides}
+    if len(set(sides.values())) == 1 and set(said.values()) in ({OLD}, {NEW}, {OLD, None}, {NEW, None}):
+        return {flow: OLD if OLD in said.values() else NEW for flow in sides}
+    return {flow: said[flow] or side for flow, side in sides.items()}

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from strategies import any_texts, definition_of, short
 
 from cutover.core.backend import Backend
-from cutover.core.break_glass import EVERY_FLOW, broken_glass, parse_break_glass, unknown_lines
+from cutover.core.break_glass import (
+    EVERY_FLOW,
+    broken_glass,
+    broken_glass_unread,
+    parse_break_glass,
+    unknown_lines,
+)
 from cutover.core.migration import Journey
 from cutover.errors import ConfigurationError
 
@@ -119,3 +125,22 @@ def test_without_a_definition():
     """
     assert broken_glass({"pay": OLD}, None, "pay") is OLD
     assert broken_glass({"pay": OLD}, None, "cart") is None
+
+
+@given(
+    st.dictionaries(st.sampled_from(("cart", "pay", "browse", "purchase", "*")), st.sampled_from(Backend)),
+    st.dictionaries(st.sampled_from(("cart", "pay")), st.sampled_from(Backend)),
+)
+def test_a_visit_without_a_definition(lines, sides):
+    """
+    Before anything was read, each flow that a line speaks of goes there, and a visit is split by contrary lines only.
+    """
+    moved = broken_glass_unread(lines, "purchase", sides)
+    said = {flow: lines.get(flow, lines.get("*", lines.get("purchase"))) for flow in sides}
+
+    assert moved.keys() == sides.keys()
+    assert all(moved[flow] is side for flow, side in said.items() if side is not None)
+    if not any(said.values()):
+        assert moved == sides
+    if len(set(sides.values())) == 1 and set(said.values()) != {OLD, NEW}:
+        assert len(set(moved.values())) == 1

@@ -33,6 +33,7 @@ from strategies import (
 
 from cutover.core import changes
 from cutover.core.backend import UNSET, Backend
+from cutover.core.break_glass import broken_glass_unread
 from cutover.core.bucketing import PARTS, position_of
 from cutover.core.decide import decide
 from cutover.core.migration import Cohort, Journey
@@ -155,6 +156,8 @@ def test_decides_as_the_rules_say(given_, name, brings, key, cohort, home):
         kept, evicted = {} if journey is None else entered(journey, flags), False
     else:
         kept, evicted = resumed(journey, brings, {} if snapshot is None else snapshot.evictions, flags)
+    if snapshot is None and home is UNSET:
+        kept = broken_glass_unread(given_.break_glass, name, kept)
     expected = {f: decide(snapshot, f, key, home=home, visit=side, **facts).backend for f, side in kept.items()}
     visit = desk.journey(name).enter(
         key, token=None if brings is None else TOKENS.write(brings), cohort=cohort, home=home
@@ -483,6 +486,21 @@ def test_the_break_glass_file_moves_a_visit(line, moved):
 
     assert set(visit.sides.values()) == set(again.sides.values()) == {OLD if moved else NEW}
     assert (visit.rewritten, again.rewritten) == (moved, False)
+
+
+@pytest.mark.parametrize(
+    ("lines", "sides"), [({"pay": OLD}, {OLD}), ({"purchase": OLD}, {OLD}), ({"browse": OLD}, {NEW})]
+)
+def test_the_break_glass_file_where_nothing_is_known(lines, sides):
+    """
+    A new process that never read anything obeys its file for a visit that a client brings, and does not split it.
+    """
+    token = brought(desk_at(*ALL_NEW))
+    desk = Desk(migration=NAME)
+    desk.holding.take_break_glass(lines)
+    visit = desk.journey().enter("user-42", token=token)
+
+    assert {desk.flow(flow).route(visit) for flow in ("cart", "pay")} == set(visit.sides.values()) == sides
 
 
 @pytest.mark.parametrize(
