@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from servers.postgresql import postgresql_server
 from servers.proxy import proxied
 from servers.redis import LOG, valkey_server
 
@@ -196,6 +197,26 @@ def damage_valkey(place, change, url):
             client.hset(f"{{{prefix}}}:homes", "layout", "2")
         else:
             client.hset(f"{{{prefix}}}:shop:homes:order", "1", "both 1 0")
+
+
+def test_a_replica(own_postgresql):
+    """
+    A replica is away, lest it says of what it lacks that nobody claimed it; of several hosts the primary is asked.
+    """
+    url = own_postgresql.url()
+    with homes(url, migration="shop") as place:
+        place.claim("order", 1, NEW)
+        with postgresql_server(copy_of=own_postgresql) as replica:
+            with replica.client() as client:
+                client.execute("SELECT pg_wal_replay_pause()")
+            place.claim("order", 2, NEW)
+            hosts = f"127.0.0.1:{replica.port},127.0.0.1:{own_postgresql.port}"
+            with homes(url.replace(str(own_postgresql.port), str(replica.port)), migration="shop") as lagging:
+                for ask in (lambda: lagging.find("order", 2), lambda: lagging.claim("order", 3, OLD), lagging.counts):
+                    with pytest.raises(Unavailable, match="hot standby"):
+                        ask()
+            with homes(url.replace(f"127.0.0.1:{own_postgresql.port}", hosts), migration="shop") as both:
+                assert both.find("order", 2) is NEW
 
 
 def test_a_schema_of_another_program(postgresql):
