@@ -8,7 +8,7 @@ import attrs
 import click
 
 from cutover.claims.homes import Homes, homes
-from cutover.claims.ids import parse_ids
+from cutover.claims.ids import kind_in, parse_ids
 from cutover.cli.changing import carry_out
 from cutover.cli.failures import ExitCode
 from cutover.cli.listing import homes_table
@@ -67,6 +67,7 @@ def rehome_(session: Session, edit: Edit, kind: str, file: BinaryIO, place: str 
 
 
 def _read(kind: str, file: BinaryIO) -> Things:
+    kind_in(kind)  # here, because what follows is wrong in the file
     try:
         return Things.named(kind, parse_ids(file.read()))
     except ConfigurationError as error:

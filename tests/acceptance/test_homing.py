@@ -167,6 +167,16 @@ def test_rollback_counts_what_stays(shop, url):
     assert "homes" not in shop.json("rollback", "--all", "--reason", "timeouts")
 
 
+def test_rehome_of_no_kind(shop, url):
+    """
+    A kind that is none is said of the kind, and not of the file.
+    """
+    done = shop.run("rehome", "Or der", "--file", "ids.txt", "--reason", "copied", "--yes", "--homes", url)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("cutover: the kind is 'Or der'; allowed: ")
+
+
 @pytest.mark.parametrize("place", ["sqlite:////nowhere/at/all.db", "mysql://h/d"])
 def test_rollback_without_the_homes(shop, place):
     """
