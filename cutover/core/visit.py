@@ -13,7 +13,7 @@ from cutover.core.backend import Backend
 from cutover.core.migration import Journey
 from cutover.core.schema import SCHEMA, check_schema
 
-__all__ = ["SKEW", "UNVERSIONED", "Claims", "Order", "entered", "resumed"]
+__all__ = ["SKEW", "SKEW_SECONDS", "UNVERSIONED", "Claims", "Order", "entered", "resumed"]
 
 SKEW: Final = timedelta(seconds=60)  # by so much the clocks of two hosts may differ
 SKEW_SECONDS: Final = int(SKEW.total_seconds())

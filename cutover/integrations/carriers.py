@@ -98,7 +98,7 @@ class Cookie:
         samesite: Strict would hide it also from links on other sites; None is sent always, and needs `secure`.
         path: Below which it is sent; every page of the journey must be below it.
         domain: Left out, only the host that set it gets it.
-        max_age: How long the browser keeps it; left out, as long as the token holds.
+        max_age: How long the browser keeps it; left out, as long as the token is honoured.
     """
 
     name: str = ""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from cutover.clock import utc_now
 from cutover.core.backend import UNSET
+from cutover.core.visit import SKEW_SECONDS
 from cutover.integrations.caching import NOT_MODIFIED, is_silent, may_be_shared
 from cutover.integrations.carriers import GUEST_AGE, Carrier, HeadersOf, Pair
 from cutover.integrations.guests import guest_id_in, new_guest_id
@@ -179,4 +180,5 @@ class Exchange:
 
     def _seconds(self, token: str) -> int:
         read = self._rules.journey.tokens.read(token, None)
-        return 0 if read is None else max(1, read[0].expires - int(utc_now().timestamp()))
+        # With the time for which it is honoured after its end: it may be a minute older than the visit's last step.
+        return 0 if read is None else max(1, read[0].expires + SKEW_SECONDS - int(utc_now().timestamp()))

@@ -71,9 +71,10 @@ def test_not_asked_for(site):
 
 def test_max_age(site):
     """
-    The cookie lives as long as the token does.
+    The cookie lives as long as the token is honoured: a minute more than it holds, since a step that was taken within
+    the minute after it was written has left it as it was.
     """
-    assert 1795 <= int(site.client().get().cookies[VISIT]["max-age"]) <= 1800
+    assert 1855 <= int(site.client().get().cookies[VISIT]["max-age"]) <= 1860
 
 
 def test_visit_goes_on(site):
