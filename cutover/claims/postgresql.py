@@ -56,8 +56,8 @@ class PostgresqlEngine:
                 f"allowed: up to {LONGEST_SCHEMA - len(SUFFIX)} characters"
             )
         self._queries = {name: text.replace(HERE, f'"{self._schema}".') for name, text in QUERIES.items()}
-        # A replica may lack a claim, and to say that nobody claimed it would be a guess. To ask once for each connection
-        # is enough: a primary does not become a replica without ending it.
+        # A replica may lack a claim, and to say that nobody claimed it would be a guess. It is enough to ask when it is
+        # connected: a primary does not become a replica without ending its connections.
         parameters = {**address.parameters, "target_session_attrs": "primary"}
         self._pool = Pool(attrs.evolve(address, notify=False, parameters=parameters))
         self._forgot_at = monotonic()
