@@ -62,7 +62,7 @@ def set_(
     session: Session,
     edit: Edit,
     target: str,
-    percent: str,
+    percent: str | None,
     cohort: str | None,
     evict: bool,
     all_cohorts: bool,
@@ -72,7 +72,12 @@ def set_(
     Set the dial of a flow, or of every flow of a journey.
 
     PERCENT is 0 to 100 in steps of 0.001; "inherit" lets a cohort follow the flow again.
+    With --shadow it may be left out: the dial stays.
     """
+    if percent is None and shadow is None:
+        raise click.UsageError("Missing argument 'PERCENT|inherit'.")
+    if percent is None and cohort is not None:
+        raise click.UsageError("--shadow is for all keys of a flow: leave out --cohort, or name its dial too.")
     intent = intents.set_dial(target, percent, cohort=cohort, evict=evict, all_cohorts=all_cohorts, shadow=shadow)
     with session.opened(edit) as control:
         if evict and not edit.yes and not edit.dry_run:

@@ -108,7 +108,7 @@ def percent(command: F) -> F:
     """
     Give a verb the argument PERCENT.
     """
-    return click.argument("percent", metavar="PERCENT|inherit", shell_complete=dial_values)(command)
+    return click.argument("percent", metavar="[PERCENT|inherit]", required=False, shell_complete=dial_values)(command)
 
 
 def homes_option(help_text: str) -> Callable[[F], F]:

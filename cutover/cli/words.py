@@ -130,10 +130,13 @@ def asked(verb: str, arguments: Mapping[str, Any]) -> str:
 
 
 def _set(arguments: Mapping[str, Any]) -> str:
-    words = ["set", str(arguments.get("target")), _parts(arguments.get("parts"))]
-    if cohort := arguments.get("cohort"):
+    words = ["set", str(arguments.get("target"))]
+    cohort, parts, shadow = (arguments.get(name) for name in ("cohort", "parts", "shadow"))
+    if parts is not None or cohort or shadow is None:  # else the dial was left as it was
+        words.append(_parts(parts))
+    if cohort:
         words.append(f"for {cohort}")
-    if isinstance(shadow := arguments.get("shadow"), int):
+    if isinstance(shadow, int):
         words.append(f"shadow {_parts(shadow)}")
     words += [text for name, text in (("evict", "evict"), ("all_cohorts", "all cohorts")) if arguments.get(name)]
     return plain(" ".join(words))

@@ -116,7 +116,8 @@ def set_dial(
     Set the dial of a flow, or of every flow of a journey; for one cohort, if named.
 
     Args:
-        parts: 0 to 100,000; None lets a cohort inherit the flow's dial again.
+        parts: 0 to 100,000; None lets a cohort inherit the flow's dial again; without a cohort, but with *shadow*, it
+            leaves the flow's dial as it is.
         evict: End the visits on NEW; only with a lowered dial.
         all_cohorts: Let every cohort inherit, also in flows that go together with these, so that none stays behind.
         shadow: Of so many parts of the keys the other side is asked too, for comparison; None leaves that as it is.
@@ -132,7 +133,7 @@ def set_dial(
     for given in (parts, shadow):
         if given is not None:
             _check_parts(given)
-    if parts is None and cohort is None:
+    if parts is None and cohort is None and shadow is None:
         raise ConfigurationError("inherit is for a cohort: name one")
     if all_cohorts and cohort is not None:
         raise ConfigurationError("all cohorts and one cohort cannot both be meant")

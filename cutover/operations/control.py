@@ -185,7 +185,8 @@ class Control:
         Set the dial of a flow, or of every flow of a journey.
 
         Args:
-            percent: 0 to 100 in steps of 0.001; "inherit" or None lets a cohort follow the flow again.
+            percent: 0 to 100 in steps of 0.001; "inherit" or None lets a cohort follow the flow again. None
+                with *shadow* leaves the flow's dial as it is.
             cohort: Only this cohort's dial.
             evict: End the visits on NEW; only with a lowered dial.
             all_cohorts: Let every cohort follow the flow.

@@ -106,9 +106,12 @@ def set_dial(
     Set a dial.
 
     Args:
-        percent: A percentage, or "inherit" or None for a cohort that shall follow the flow again.
+        percent: A percentage, or "inherit" or None for a cohort that shall follow the flow again; None with *shadow*
+            leaves the flow's dial as it is.
         shadow: A percentage; None leaves it as it is.
     """
+    if percent == INHERIT and cohort is None:
+        raise ConfigurationError("inherit is for a cohort: name one")
     parts = None if percent is None or percent == INHERIT else parse_percent(percent)
     compared = None if shadow is None else parse_percent(shadow, "shadow")
     return lambda basis: changes.set_dial(

@@ -10,6 +10,7 @@ VERBS = {
     "set": ("set", "browse", "25"),
     "set a journey": ("set", "purchase", "25"),
     "set a cohort": ("set", "browse", "25", "--cohort", "staff"),
+    "set a share": ("set", "browse", "--shadow", "5"),
     "rollback": ("rollback", "pay"),
     "rollback --all": ("rollback", "--all"),
     "freeze": ("freeze",),
@@ -123,6 +124,29 @@ def test_set_prints_before_and_after_and_whom_it_moves(shop):
     assert "browse: 0% -> 25%" in done.stdout
     assert "25% of its keys go to NEW" in done.stdout
     assert "cohort staff stays at 10%" in done.stdout
+
+
+def test_a_share_alone_moves_nobody(shop):
+    """
+    Comparing more or less needs no word of the dial, which stays where it is.
+    """
+    shop.run("set", "browse", "25", "--reason", "x")
+
+    done = shop.run("set", "browse", "--shadow", "50", "--reason", "compare")
+
+    assert done.stdout.splitlines()[:3] == ["set browse shadow 50%", "  shadow of browse: 0% -> 50%", "  moves no key"]
+    assert shop.json("status")["flows"][0]["dial_ratio"] == 0.25
+
+
+@pytest.mark.parametrize("arguments", [(), ("--cohort", "staff", "--shadow", "5"), ("inherit", "--shadow", "5")])
+def test_set_needs_a_dial_or_a_share(shop, arguments):
+    """
+    A `set` that says neither where to put a dial nor what to compare exits with 2 and writes nothing.
+    """
+    before = shop.texts()
+
+    assert shop.run("set", "browse", *arguments, "--reason", "x").returncode == 2
+    assert shop.texts() == before
 
 
 def test_set_json(shop):

@@ -68,6 +68,19 @@ def test_left_out_it_stays():
     assert changes.set_dial(once, "browse", 0, shadow=5_000).after == once
 
 
+@given(st.integers(0, PARTS), st.integers(0, PARTS))
+def test_a_share_alone(dial, parts):
+    """
+    A share that is set without a dial leaves every dial as it is, whatever it is, and moves no key.
+    """
+    once = changes.set_dial(empty(SHOP), "browse", dial).after
+    proposal = changes.set_dial(once, "browse", None, shadow=parts)
+
+    assert (proposal.after.dials, proposal.after.cohort_dials) == (once.dials, once.cohort_dials)
+    assert proposal.after.shadows.get("browse", 0) == parts
+    assert not proposal.moves
+
+
 def test_a_frozen_migration_may_compare():
     """
     Comparing sends no key to NEW: it is allowed while the migration is frozen.

@@ -158,7 +158,7 @@ def test_the_document(control, store, clock):
     """
     kept = mismatch(clock, "total")
     checked_in(store, clock, verdicts={"match": 3, "mismatch": 1}, kept=[kept])
-    control.set("browse", 0, shadow="0.5", reason="compare")
+    control.set("browse", None, shadow="0.5", reason="compare")
 
     document = control.mismatches(hours=5).document()
 
