@@ -35,6 +35,9 @@ SALT_RULE: Final = "1 to 64 of A-Z, a-z, 0-9 and ._:/@+-"
 LARGEST_WEIGHT: Final = 1_000_000_000
 LONGEST_PROBLEM: Final = 120  # a value of megabytes would hide what is wrong with it
 LONGEST_VISIT: Final = timedelta(days=365)
+MOST_NAMED: Final = (
+    2000  # characters of the flows of a journey, with blanks between: its token names them, within a cookie
+)
 FIRST_DAY: Final = date(1970, 1, 1)
 LAST_DAY: Final = date(9998, 12, 31)  # the end of the day after exists in every time zone
 
@@ -133,6 +136,10 @@ class Journey:
         _check_name(path, self.name)
         if not self.flows or len(set(self.flows)) != len(self.flows):
             raise Wrong((*path, "flows"), f"is {list(self.flows)}", "at least one flow, each once")
+        if (length := len(" ".join(self.flows))) > MOST_NAMED:
+            raise Wrong(
+                (*path, "flows"), f"has names of {length} characters, with blanks between", f"up to {MOST_NAMED}"
+            )
         if not timedelta(seconds=1) <= self.ttl <= LONGEST_VISIT or self.ttl.microseconds:
             raise Wrong((*path, "ttl"), f"is {self.ttl}", "whole seconds, 1s to 365d")
         if not timedelta(seconds=1) <= self.idle <= self.ttl or self.idle.microseconds:

@@ -106,8 +106,12 @@ def secrets_in(given: str) -> tuple[str, ...]:
     Split what `connect` is given as its secret: one, or several with commas between.
 
     Raises:
-        ConfigurationError: If one of them is too short.
+        ConfigurationError: If one of them is too short, or no text that can be encoded.
     """
+    try:
+        given.encode(errors="surrogateescape")  # an environment variable may hold any bytes
+    except UnicodeEncodeError:
+        raise ConfigurationError("secret holds a lone surrogate; allowed: text of 32 bytes or more in UTF-8") from None
     secrets = tuple(part.strip() for part in given.split(","))
     if any(len(secret.encode(errors="surrogateescape")) < SHORTEST_SECRET for secret in secrets):
         many = f"one of {len(secrets)} secrets, with commas between them," if len(secrets) > 1 else "secret"

@@ -206,6 +206,10 @@ def test_nobody_changes_a_definition():
             lambda: Journey(name="a", flows=("b",), ttl=timedelta(days=366)),
             r"^journeys\.a\.ttl is 366 days, 0:00:00; allowed: whole seconds, 1s to 365d$",
         ),
+        (
+            lambda: Journey(name="a", flows=tuple(f"{n:064}" for n in range(32))),
+            r"^journeys\.a\.flows has names of 2079 characters, with blanks between; allowed: up to 2000$",
+        ),
         (definition_of, r"^flows is missing; allowed: at least one \[flows\.NAME\]$"),
         (lambda: definition_of("pay", salt="a b"), r"^salt is 'a b'; allowed: 1 to 64 of A-Z"),
     ],

@@ -17,8 +17,10 @@ from strategies import KEYS, Liar, Rude, altered, any_texts, claims, hostile_key
 
 from cutover.core.backend import Backend
 from cutover.core.bucketing import key_bytes
+from cutover.core.migration import MOST_NAMED, Journey
 from cutover.core.visit import Claims
 from cutover.errors import ConfigurationError
+from cutover.integrations import Cookie
 from cutover.router.tokens import LONGEST_TOKEN, SHORTEST_SECRET, Tokens, secrets_in
 
 VECTORS = json.loads((Path(__file__).parent / "token_vectors.json").read_text())
@@ -406,11 +408,12 @@ def test_secrets(given_, secrets):
         (" " * 40, "^secret is too short"),
         ("s" * 32 + ",", "^one of 2 secrets, with commas between them, is too short"),
         ("s" * 16 + "," + "s" * 16, "^one of 2 secrets"),
+        ("s" * 32 + "\ud800", "^secret holds a lone surrogate; allowed: text of 32 bytes or more"),
     ],
 )
-def test_short_secrets(given_, message):
+def test_wrong_secrets(given_, message):
     """
-    A secret that is too short is an error that does not show it.
+    A secret that is too short, or no text, is an error that does not show it.
     """
     with pytest.raises(ConfigurationError, match=message) as caught:
         secrets_in(given_)
@@ -427,3 +430,21 @@ def test_a_secret_from_an_environment_of_other_bytes():
     said = SAID._replace(bearer=tokens.bearer("user-42"))
 
     assert tokens.read(tokens.write(said), None)[0] == said
+
+
+def test_a_token_fits_into_a_cookie():
+    """
+    The longest token of the longest names that a definition may have is a cookie that browsers keep.
+    """
+    long = "n" * 64
+    flows = tuple(f"{n:064}" for n in range(MOST_NAMED // 65))
+    said = SAID._replace(
+        audience=f"{long}/{long}",
+        bearer=TOKENS.bearer("user-42"),
+        sides=dict.fromkeys(Journey(name=long, flows=flows).flows, Backend.NEW),
+        order=(10**6, 10**9),
+        cohort=long,
+    )
+    cookie = Cookie(name=f"__Host-cutover-{long}").write(TOKENS.write(said), 1800, None)[0][1]
+
+    assert len(cookie) <= 4096
