@@ -14,8 +14,8 @@ import cutover
 from cutover.cli.app import cli as command_line
 from cutover.cli.failures import ExitCode
 from cutover.core.backend import Reason
-from cutover.core.comparison import Verdict
 from cutover.core.checkin import InstanceState
+from cutover.core.comparison import Verdict
 from cutover.core.gitops import SECTIONS
 from cutover.router.counting import OUTCOMES, VisitCells
 from cutover.router.fleet_gauges import FleetGauges
@@ -24,6 +24,7 @@ from cutover.stores.base import Durability
 from cutover.stores.registry import OPENERS
 
 REFERENCE = ROOT / "docs/reference"
+NO_PARAGRAPHS = r"^```.*?^```$|^\|[^\n]*$|^ *(?:[-*]|\d+\.) [^\n]*$|^---\n.*?^---$"
 SOURCE = ROOT / "cutover"
 HEAD = re.compile(r"^\|.*\n\|---.*\n", re.MULTILINE)
 ROW = re.compile(r"^\| `?([^`|]+?)`? \|", re.MULTILINE)
@@ -251,6 +252,6 @@ def test_pages_keep_their_form():
     A page has one title; a how-to begins with a verb, and no line of a paragraph holds two sentences.
     """
     for page in ROOT.glob("docs/**/*.md"):
-        text = re.sub(r"^```.*?^```$|^\|[^\n]*$|^ *(?:[-*]|\d+\.) [^\n]*$|^---\n.*?^---$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        text = re.sub(NO_PARAGRAPHS, "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
         assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1, page
         assert re.findall(r"[a-z`)]\. [A-Z`]", text) == [], page
