@@ -30,6 +30,7 @@ DURABLY: Final = (
     ("CONFIG", "GET", "appendfsync"),
     ("CONFIG", "GET", "maxmemory-policy"),
 )
+NO_REPLICA: Final = ("WAITAOF", 0, 0, 1)  # refused by a replica, and waits for nothing elsewhere
 WORD_HOLDS: Final = 30.0  # seconds
 NEEDED: Final = (
     "homes need Redis 7.2 or later, or Valkey, with appendonly yes, appendfsync always and maxmemory-policy "
@@ -82,7 +83,9 @@ class RedisEngine:
         """
         self._check_server()
         keys = (self._key("homes"), self._key(migration, "homes", kind))
-        sides = self._there(self._client.run("find", keys, *ids))
+        reply, refusal = self._client.run_and("find", keys, *ids, then=(NO_REPLICA,), writing=False)
+        self._check_answers([refusal])  # a replica may lack a claim, and a server becomes one at any time
+        sides = self._there(reply)
         return {id_: self._side(side) for id_, side in zip(ids, sides, strict=True) if side}
 
     def rehome(self, migration: str, kind: str, ids: Sequence[bytes], keep: timedelta | None) -> Rehomed:
@@ -174,9 +177,7 @@ class RedisEngine:
             ConfigurationError: If the server is not set up to keep what it acknowledges.
             Unavailable: If its disk does not have it in time.
         """
-        for reply in replies:
-            if isinstance(reply, ResponseError):
-                raise ConfigurationError(f"{self.url} refuses ({str(reply)[:200]}): {NEEDED}")
+        self._check_answers(replies)
         flushed, policy, eviction = replies
         for setting, wanted, (_, *actual) in (
             ("appendfsync", b"always", policy or (None,)),
@@ -187,6 +188,14 @@ class RedisEngine:
                 raise ConfigurationError(f"{self.url} has {setting} {shown}: {NEEDED}")
         if flushed[0] < 1:
             raise Unavailable(f"{self.url} does not have it on its disk in time", in_doubt=in_doubt)
+
+    def _check_answers(self, replies: Sequence[Any]) -> None:
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                said = str(reply)[:200]
+                if "replica" in said:
+                    raise Unavailable(f"{self.url} is a replica, which may lack a claim and is not asked ({said})")
+                raise ConfigurationError(f"{self.url} refuses ({said}): {NEEDED}")
 
     def _there(self, reply: Any) -> Any:
         if reply is None:

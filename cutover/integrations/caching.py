@@ -61,7 +61,7 @@ def _allows(directives: dict[str, str]) -> bool:
         return False
     if "public" in directives or "s-maxage" in directives:
         return True
-    return directives.get("max-age", "0") != "0" and "no-cache" not in directives
+    return directives.get("max-age", "0") != "0" and directives.get("no-cache") != ""  # no-cache="x-name": as private
 
 
 def _lies_ahead(expires: str) -> bool:

@@ -219,6 +219,24 @@ def test_a_replica(own_postgresql):
                 assert both.find("order", 2) is NEW
 
 
+def test_a_server_that_becomes_a_replica(own_valkey_with_log):
+    """
+    A server that becomes a replica is away at once, and does not say of what it lacks that nobody claimed it.
+    """
+    url = own_valkey_with_log.url()
+    with homes(url, migration="shop") as place, own_valkey_with_log.client() as client:
+        place.claim("order", 1, NEW)
+        client.execute_command("REPLICAOF", "127.0.0.1", 1)
+        with homes(url, migration="shop") as fresh:
+            for ask in (
+                lambda: place.find("order", 2),
+                lambda: place.claim("order", 2, OLD),
+                lambda: fresh.find("order", 1),
+            ):
+                with pytest.raises(Unavailable, match="is a replica"):
+                    ask()
+
+
 def test_a_schema_of_another_program(postgresql):
     """
     A schema that somebody else filled is left alone.

@@ -23,6 +23,7 @@ SHARED = [
     {"Cache-Control": "max-age=60, must-revalidate"},
     {"Cache-Control": "no-cache, public"},
     {"Cache-Control": 'private="x-name", max-age=60'},
+    {"Cache-Control": 'no-cache="x-name", max-age=60'},
     {"Expires": LATER},
     {"CDN-Cache-Control": "max-age=60"},
     {"Cloudflare-CDN-Cache-Control": "public", "Cache-Control": "private"},
