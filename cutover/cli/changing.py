@@ -199,11 +199,13 @@ def carry_out(
     *,
     creates: str | None = None,
     left: Callable[[], HomesLeft] | None = None,
+    then: Callable[[], None] | None = None,
 ) -> int:
     """
     Try or do what was asked, wait if that was asked too, print it, and give the exit code.
 
     Args:
+        then: Belongs to what was asked; called before anything is printed or waited for.
         left: Counts what still reaches NEW, once it is done.
     """
     if edit.dry_run:
@@ -218,6 +220,8 @@ def carry_out(
         migration=creates,
         creates=creates is not None,
     )
+    if then is not None:
+        then()
     return _finish(session, control, outcome, edit.wait, left)
 
 

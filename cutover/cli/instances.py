@@ -2,6 +2,7 @@
 The verb `instances`: the router processes that check in, and what is said of one that never will again.
 """
 
+from functools import partial
 from typing import Final
 
 import click
@@ -47,10 +48,7 @@ def dead_(session: Session, edit: Edit, instance: str) -> int:
     """
     with session.opened(edit) as control:
         report = control.lost_instance(instance)
-        code = carry_out(session, control, intents.declare_dead(report), edit)
-        if not edit.dry_run:
-            control.bury(report)
-        return code
+        return carry_out(session, control, intents.declare_dead(report), edit, then=partial(control.bury, report))
 
 
 VERBS: Final = (instances_,)

@@ -50,7 +50,7 @@ def draining(control, side):
 def test_a_killed_instance_keeps_a_drain_open_until_it_is_declared_dead(shop):
     """
     After a lowered dial the end of the visits on NEW is known once all instances run the change; one that was killed
-    before is named, and once it is declared dead there is an end again.
+    before is named, and once it is declared dead there is an end again, and nobody waits for it.
     """
     with shop.control() as control, routing(shop) as stays, routing(shop) as goes:
         control.set("purchase", 50, reason="half")
@@ -66,7 +66,7 @@ def test_a_killed_instance_keeps_a_drain_open_until_it_is_declared_dead(shop):
         shown = shop.run("status", environment={"COLUMNS": "200"}).stdout
         assert f"visits on NEW drain: instance {name} lost, since" in shown
 
-        assert shop.run("instances", "dead", name, "--reason", "killed").returncode == 0
+        assert shop.run("instances", "dead", name, "--reason", "killed", "--wait", "60s").returncode == 0
         pay = shop.json("status")["flows"][2]["draining"][0]
         assert (pay["side"], pay["version"], pay["waiting_for"]) == ("new", lowered.version, [])
         assert parse_instant(pay["until"]) > lowered.at + timedelta(hours=4) + SKEW
