@@ -17,6 +17,7 @@ from cutover.core.backend import UNSET, Backend
 from cutover.errors import ConfigurationError
 from cutover.router.current import CURRENT
 from cutover.router.flow import Flow
+from cutover.router.switch import is_coroutine
 
 __all__ = ["HOME", "KEY", "AsyncSwitchTransport", "SwitchTransport"]
 
@@ -38,6 +39,9 @@ class _Switch:
     def __init__(
         self, flow: Flow, *, old: str | httpx.URL, new: str | httpx.URL, key: KeyOf | None, home: KeyOf | None
     ) -> None:
+        for name, function in (("key", key), ("home", home)):
+            if function is not None and is_coroutine(**{name: function}):
+                raise ConfigurationError(f"{name} is an async def; allowed: a function made with def")
         self._flow = flow
         self._bases = {Backend.OLD: _base(old, "old"), Backend.NEW: _base(new, "new")}
         self._key = key
@@ -127,7 +131,7 @@ class SwitchTransport(httpx.BaseTransport):
         transport: What sends; else httpx's own.
 
     Raises:
-        ConfigurationError: If a base URL is none.
+        ConfigurationError: If a base URL is none, or a function cannot be one.
     """
 
     def __init__(

@@ -239,3 +239,18 @@ def test_a_wrong_base(router, base):
     """
     with pytest.raises(ConfigurationError, match=r"new is .*; allowed: a base URL such as https://shop.example"):
         SwitchTransport(router.flow("pay"), old="https://old.example", new=base)
+
+
+@pytest.mark.parametrize("transport", [SwitchTransport, AsyncSwitchTransport])
+@pytest.mark.parametrize("name", ["key", "home"])
+def test_functions_answer_at_once(router, transport, name):
+    """
+    A coroutine is no key and no home: a function that would give one is an error where the transport is made.
+    """
+
+    async def ask(request):
+        return request.headers["x-user"]
+
+    for wrong in (ask, "x-user"):
+        with pytest.raises(ConfigurationError, match=rf"{name} is .*; allowed: a function"):
+            transport(router.flow("pay"), old="https://old.example", new="https://new.example", **{name: wrong})
