@@ -75,8 +75,10 @@ class Calls:
             self._note(Step(**step), side)
         self._shops[side].send(_asked(Step(**step), sequence=sequence, is_copy=not is_first))
 
-    def _was_put(self, user: str, _step: Mapping[str, Any], first: str, *, sequence: int) -> bool:
-        return self._shops[cutover.Backend(first)].has_line(user, sequence)
+    def _was_put(
+        self, user: str, _step: Mapping[str, Any], _first: str, *, sequence: int, side: cutover.Backend
+    ) -> bool:
+        return self._shops[side].has_line(user, sequence)
 
 
 def _home(_key: str, _step: Step, home: object) -> object:

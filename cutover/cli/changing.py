@@ -97,8 +97,8 @@ def rollback_(
     """
     Send a flow, journey or everything to OLD.
 
-    In one change dials and cohort dials go to 0, overrides to NEW are taken off, visits on NEW end. It never asks and
-    is never refused, also while frozen. Only what has its home on NEW still goes there.
+    In one change dials, cohort dials and shadow shares go to 0, overrides to NEW are taken off, visits on NEW end. It
+    never asks and is never refused, also while frozen. Only what has its home on NEW still goes there.
     """
     if (target is None) is not everything:
         raise click.UsageError("name one flow or journey, or give --all")

@@ -137,6 +137,8 @@ def set_dial(
         raise ConfigurationError("inherit is for a cohort: name one")
     if all_cohorts and cohort is not None:
         raise ConfigurationError("all cohorts and one cohort cannot both be meant")
+    if shadow is not None and cohort is not None:
+        raise ConfigurationError("the shadow share is the flow's, not a cohort's: give one of the two")
     after = _turned(snapshot, flows, parts, cohort)
     if all_cohorts:
         followers = _together(snapshot.definition, flows)  # each of them can hold a cohort back
@@ -158,8 +160,8 @@ def rollback(snapshot: Snapshot, target: str | None) -> Proposal:
     """
     Send a flow back to OLD in one change, with all that must go together with it; None means every flow.
 
-    Its dial and its cohorts' dials go to 0, its NEW overrides are taken off, its visits on NEW are ended. Never
-    refused, also while frozen.
+    Its dial, its cohorts' dials and its shadow share go to 0, its NEW overrides are taken off, its visits on NEW are
+    ended. Never refused, also while frozen.
 
     Raises:
         ConfigurationError: If the target is unknown.
@@ -177,6 +179,7 @@ def rollback(snapshot: Snapshot, target: str | None) -> Proposal:
             flow: {d: o for d, o in own.items() if o.backend is Backend.OLD or flow not in flows}
             for flow, own in snapshot.overrides.items()
         },
+        shadows={flow: parts for flow, parts in snapshot.shadows.items() if flow not in flows},
     )
     arguments = {"target": target, "flows": list(flows)}
     return Proposal(verb="rollback", arguments=arguments, before=snapshot, after=_evicted(after, flows))

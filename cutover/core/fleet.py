@@ -5,7 +5,7 @@ Pure arithmetic. Whoever reads a store must read its fleet before its head: an i
 of the store only because it was read a moment later.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
@@ -118,15 +118,15 @@ def recent(fleet: Fleet, head: Head, *, changed: datetime, now: datetime) -> Rec
     return Recent(totals=totals, window=Window.RECENT, since=now - WINDOW)
 
 
-def by_flow(totals: Totals, kind: Kind, *, detail: str | None = None) -> dict[str, Sides]:
+def by_flow(totals: Totals, kind: Kind, *, details: Container[str] | None = None) -> dict[str, Sides]:
     """
     Add up what was counted of one kind, by flow and side.
 
     Args:
-        detail: Count only this reason or outcome.
+        details: Count only these reasons or outcomes.
     """
     sums: dict[str, dict[str, int]] = {}
-    for counted, number in _of_kind(totals, kind, detail):
+    for counted, number in _of_kind(totals, kind, details):
         side = sums.setdefault(counted.flow, {"old": 0, "new": 0})
         if counted.backend in side:
             side[counted.backend] += number
@@ -153,5 +153,5 @@ def effective_progress(snapshot: Snapshot, totals: Totals) -> Fraction | None:
     return weighted_progress(snapshot.definition, shares, snapshot.work)
 
 
-def _of_kind(totals: Totals, kind: Kind, detail: str | None) -> Iterable[tuple[Counted, int]]:
-    return ((c, n) for c, n in totals.items() if c.kind is kind and detail in (None, c.detail))
+def _of_kind(totals: Totals, kind: Kind, details: Container[str] | None) -> Iterable[tuple[Counted, int]]:
+    return ((c, n) for c, n in totals.items() if c.kind is kind and (details is None or c.detail in details))

@@ -53,14 +53,28 @@ class Functions:
             is_async="a coroutine function" in kinds.values(),
         )
 
-    def call(self, function: Callable[..., Any], intent: Intent) -> Any:
+    def call(self, function: Callable[..., Any], intent: Intent, **more: Backend) -> Any:
         """
         Call one of them for an intent; of coroutine functions this gives what is to be awaited.
         """
         args, kwargs = decoded_arguments(intent.entry.arguments)
-        return function(decoded_key(intent.entry.key), *args, sequence=intent.sequence, **kwargs)
+        return function(decoded_key(intent.entry.key), *args, sequence=intent.sequence, **more, **kwargs)
 
-    def call_here(self, function: Callable[..., Any], intent: Intent, loop: asyncio.AbstractEventLoop | None) -> Any:
+    def asked(self, intent: Intent, loop: asyncio.AbstractEventLoop | None) -> bool:
+        """
+        Ask the authoritative side whether it has a write. Told which one that is: the flow may have moved since.
+        """
+        if self.confirm is None:
+            raise ValueError(f"write {intent.entry.write} has no confirm")
+        return bool(self.call_here(self.confirm, intent, loop, side=intent.entry.side))
+
+    def call_here(
+        self,
+        function: Callable[..., Any],
+        intent: Intent,
+        loop: asyncio.AbstractEventLoop | None,
+        **more: Backend,
+    ) -> Any:
         """
         Call one of them from a thread of ours.
 
@@ -68,7 +82,7 @@ class Functions:
             loop: Where coroutines run as long as it does, because what they use may belong to it; else in a loop of
                 their own.
         """
-        result = self.call(function, intent)
+        result = self.call(function, intent, **more)
         if not self.is_async:
             return result
         if loop is None or not loop.is_running():

@@ -4,6 +4,7 @@ How a status comes about: the facts of a store at one moment, put together.
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, time, timedelta
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -22,6 +23,8 @@ from cutover.operations.status import DrainStatus, FlowStatus, Instance, Progres
 from cutover.operations.trail import Trail
 
 __all__ = ["Facts", "instances_of", "status_of"]
+
+FAILED: Final = ("error", "unknown")  # outcomes of calls that did not do what they should, or may not have
 
 
 @attrs.frozen(kw_only=True)
@@ -130,7 +133,7 @@ def _flows(facts: Facts, traffic: Recent, instances: tuple[Instance, ...], now: 
     drains = _draining(facts, instances, now)
     ever = facts.fleet.totals()
     window = by_flow(traffic.totals, Kind.REQUESTS)
-    requests, errors = by_flow(ever, Kind.REQUESTS), by_flow(ever, Kind.CALLS, detail="error")
+    requests, errors = by_flow(ever, Kind.REQUESTS), by_flow(ever, Kind.CALLS, details=FAILED)
     result = []
     for flow in snapshot.definition.flows.values():
         current, total, failed = (sides.get(flow.name, Sides()) for sides in (window, requests, errors))

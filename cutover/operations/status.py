@@ -95,7 +95,7 @@ class FlowStatus:
         share: The measured share of NEW in the window; None without traffic.
         window_requests: How many requests the share was measured over.
         old_requests: All requests to OLD that were ever counted; likewise the others.
-        old_errors: Calls to OLD that ended with an error.
+        old_errors: Calls to OLD that failed, or broke off so that nobody knows.
         changed_at: When the dial that holds last may have changed.
         draining: The visits that go on, NEW first; empty where nothing is known of instances.
         waiting_for: What stands in the way, the most pressing first; empty at 100%.

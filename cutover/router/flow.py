@@ -255,7 +255,8 @@ class Flow:
         Args:
             name: Of the write, the same in every process and release: what is undelivered is kept under it.
             confirm: Tells whether the authoritative side has a write; asked after a crash and after every exception.
-                Without it, an operator decides where the outcome is unknown.
+                It also gets ``side``, which says which one that is: the flow may have moved since. Without it, an
+                operator decides where the outcome is unknown.
             outbox: The URL of where intents are kept; else CUTOVER_OUTBOX, else the router's own store, where that
                 is SQLite or PostgreSQL.
             unknown: Exceptions after which nobody knows whether the side has the write. Without `confirm`, it has not

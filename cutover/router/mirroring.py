@@ -359,7 +359,7 @@ class Mirror:
             self._bury(intent, State.UNCONFIRMED)
             return None
         try:
-            happened = bool(work.functions.call_here(work.functions.confirm, intent, work.loop))
+            happened = work.functions.asked(intent, work.loop)
         except BaseException as error:  # noqa: BLE001 - it did not answer, however it says so
             self.failed(work, intent, error, State.UNCONFIRMED)
             return None

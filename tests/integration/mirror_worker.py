@@ -155,7 +155,7 @@ def connected(outbox, folder, doom, seed):
         name="cart.add",
         old=sides[cutover.Backend.OLD].write,
         new=sides[cutover.Backend.NEW].write,
-        confirm=lambda key, item, *, sequence: sides[flow.peek(key).backend].has(key, item, sequence=sequence),
+        confirm=lambda key, item, *, sequence, side: sides[side].has(key, item, sequence=sequence),
         outbox=outbox,
         attempts=1000,
         longest_pause=0.01,

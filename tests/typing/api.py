@@ -67,7 +67,7 @@ def writes(item: str) -> int:
     def new(user: str, item: str, *, sequence: int) -> int:
         return sequence
 
-    def was_added(user: str, item: str, *, sequence: int) -> bool:
+    def was_added(user: str, item: str, *, sequence: int, side: Backend) -> bool:
         return sequence > 1
 
     with cutover.connect() as router:

@@ -157,7 +157,7 @@ def test_kinds_and_details_are_told_apart():
         Counted(Kind.SYNTHETIC, "pay", "new", ""): 9,
     }
 
-    assert by_flow(totals, Kind.CALLS, detail="error") == {"pay": Sides(new=2)}
+    assert by_flow(totals, Kind.CALLS, details=("error",)) == {"pay": Sides(new=2)}
     assert by_flow(totals, Kind.REQUESTS) == {}
 
 

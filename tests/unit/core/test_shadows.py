@@ -18,7 +18,7 @@ from cutover.core.checkin import CheckIn, Counted, Kind, totals_document
 from cutover.core.comparison import Mismatch, Verdict
 from cutover.core.gitops import read_rollout
 from cutover.core.ledger import verify
-from cutover.core.migration import Journey
+from cutover.core.migration import Cohort, Journey
 from cutover.core.snapshot import Head, Snapshot
 from cutover.errors import ConfigurationError, Corrupt
 from cutover.server.schemas import SCHEMAS
@@ -149,3 +149,26 @@ def test_a_relay_takes_them():
     assert jsonschema_rs.is_valid(schema, {"report": json.loads(report.encode())})
     assert not jsonschema_rs.is_valid(schema, {"report": wrong})
     assert totals_document(numbers) == {"shadows": {"pay": {"": dict.fromkeys(map(str, Verdict), 3)}}}
+
+
+def test_a_rollback_leaves_new_alone():
+    """
+    A rollback ends the comparisons of the flows that it sends back, and of no other.
+    """
+    verbs = [
+        lambda s: changes.set_dial(s, "browse", 0, shadow=5_000),
+        lambda s: changes.set_dial(s, "purchase", 0, shadow=7_000),
+        lambda s: changes.rollback(s, "pay"),
+    ]
+    _, after = perform(SHOP, verbs)
+
+    assert after.shadows == {"browse": 5_000}
+
+
+def test_a_cohort_has_no_share_of_its_own():
+    """
+    A share for one cohort is refused: keys are chosen before anybody asks for their cohort.
+    """
+    shop = attrs.evolve(SHOP, cohorts={"staff": Cohort(name="staff", title="Employees")})
+    with pytest.raises(ConfigurationError, match="the shadow share is the flow's, not a cohort's"):
+        changes.set_dial(empty(shop), "browse", 0, cohort="staff", shadow=1)

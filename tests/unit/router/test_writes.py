@@ -325,13 +325,37 @@ def test_nobody_to_ask(shop):
     ]
 
 
+def test_confirm_is_told_which_side(shop):
+    """
+    It is asked about the side that the write went to first, wherever the flow has moved since.
+    """
+    asked = []
+
+    def confirm(key, *_, sequence, side):
+        asked.append(side)
+        return True
+
+    def moved():
+        shop.router.set(cart=100)
+        raise TimeoutError("late")
+
+    add = shop.write(confirm=confirm)
+    shop.old.failures = [moved]
+    with pytest.raises(TimeoutError):
+        add("user-1", 1)
+    assert shop.settled(0, 0)
+
+    assert asked == ["old"]
+    assert len(shop.new.took) == 1
+
+
 def test_confirm_that_raises(shop):
     """
     Where the authoritative side does not answer it is asked again, and at last an operator.
     """
     asked = []
 
-    def confirm(key, *_, sequence):
+    def confirm(key, *_, sequence, side):
         asked.append(sequence)
         if len(asked) < 3:
             raise OSError("no route")
@@ -346,7 +370,7 @@ def test_confirm_that_raises(shop):
 
     asked.clear()
     with opened(cart=0) as other:
-        add = other.write(confirm=lambda *_, sequence: 1 / 0, attempts=3)
+        add = other.write(confirm=lambda *_, sequence, side: 1 / 0, attempts=3)
         other.old.failures = [TimeoutError("late")]
         with pytest.raises(TimeoutError):
             add("user-1", 1)
