@@ -3,6 +3,7 @@ What holds for every request of one middleware.
 """
 
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import Any, Final
 
 from cutover.errors import ConfigurationError
@@ -61,6 +62,8 @@ class Rules:
         for name, function in (("key", key), ("cohort", cohort), ("was", was)):
             if function is not None and not callable(function):
                 raise ConfigurationError(f"{name} is {function!r}; allowed: a function of the request, or None")
+            if iscoroutinefunction(function):
+                raise ConfigurationError(f"{name} is an async def; allowed: a function made with def, or None")
         for name, given in (("carrier", carrier), ("guest", guest)):
             if not isinstance(given, Carrier | _LikeTheVisit | None):
                 raise ConfigurationError(f"{name} is {given!r}; allowed: a Cookie, a Header, a Session, or None")

@@ -9,7 +9,18 @@ from cutover.errors import ConfigurationError
 from cutover.integrations import Cookie, Header
 from cutover.integrations.rules import Rules
 
+
+async def ask(request):
+    """
+    Give a coroutine, which is no key.
+    """
+    return request
+
+
 WRONG = [
+    ({"key": ask}, "key is an async def; allowed: a function made with def, or None"),
+    ({"cohort": ask}, "cohort is an async def; allowed: a function made with def"),
+    ({"was": ask}, "was is an async def; allowed: a function made with def"),
     ({"key": "user"}, "key is 'user'; allowed: a function of the request, or None"),
     ({"cohort": "staff"}, "cohort is 'staff'; allowed: a function"),
     ({"was": "guest"}, "was is 'guest'; allowed: a function"),
