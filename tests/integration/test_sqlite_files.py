@@ -322,6 +322,7 @@ def open_folder(tmp_path):
             folder.chmod(mode)
 
 
+@pytest.mark.xdist_group("rights")  # of the folders above, which others' tests lie in too
 def test_read_only(store, path, open_folder):
     """
     A file that may only be read is read; a change says that it is read-only, and changes nothing.
@@ -340,6 +341,7 @@ def test_read_only(store, path, open_folder):
     assert store.read(MIGRATION).head == head_of(2)
 
 
+@pytest.mark.xdist_group("rights")
 def test_no_permission(store, path, open_folder):
     """
     A file that may not be read, and a folder that may not be written to, are Unavailable.

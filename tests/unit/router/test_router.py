@@ -50,7 +50,8 @@ def ours() -> set[threading.Thread]:
     """
     Give the threads of routers.
     """
-    return {thread for thread in threading.enumerate() if thread.name.startswith("cutover-")}
+    names = ("cutover-follower", "cutover-housekeeper")
+    return {thread for thread in threading.enumerate() if thread.name in names}
 
 
 def test_threads_end_with_it(store):
