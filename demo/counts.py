@@ -61,7 +61,7 @@ def scraped(url: str) -> Counted:
 
 def stored(status: str) -> Tallies:
     """
-    Read the fleet's totals from the document of `cutover status --json`, which does not tell lost answers.
+    Read the fleet's totals from the document of `cutover status --json`, which counts lost answers as failed.
     """
     flows = json.loads(status)["flows"]
     return {

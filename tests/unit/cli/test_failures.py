@@ -135,7 +135,7 @@ def test_a_store_that_goes_away_during_the_wait_does_not_undo_the_change(monkeyp
     def fail(*args, **kwargs):
         raise Unavailable("gone")
 
-    monkeypatch.setattr("cutover.operations.control.wait_for", fail)
+    monkeypatch.setattr("cutover.operations.observer.wait_for", fail)
 
     assert run(["set", "pay", "5", "--reason", "x", "--wait", "--store", url]) == 4
     captured = capsys.readouterr()
