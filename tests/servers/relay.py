@@ -101,7 +101,7 @@ class Serving:
         return self.process.wait(patience)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # hundreds of relays that nobody asks any more would still ask their stores
 def relays(tmp_path_factory):
     """
     The address of a process that serves a fresh relay for each first path segment.
