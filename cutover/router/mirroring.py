@@ -87,19 +87,35 @@ class Work:
         return f"{self.rule.flow} {self.rule.name}"
 
 
+@attrs.define(eq=False)
+class _Hold:
+    """
+    A lease of this process.
+
+    Attributes:
+        until: On the monotonic clock; not later than the outbox counts.
+        lease: For how many seconds at a time.
+    """
+
+    until: float
+    lease: float
+
+
 class _Own:
     """
     What one process has under way.
 
     Attributes:
-        held: The intents that this process holds: until when, on the monotonic clock, and how long at a time.
+        held: The intents that this process holds.
+        settling: Those whose end the outbox is being told; from then on they may be taken again.
         unsettled: What the outbox could not be told; told again until it takes it.
     """
 
     def __init__(self) -> None:
         self.holder = uuid.uuid4().hex
         self.lock = threading.Lock()
-        self.held: dict[int, tuple[float, float]] = {}
+        self.held: dict[int, _Hold] = {}
+        self.settling: set[int] = set()
         self.deliveries = 0
         self.unsettled: deque[Callable[[], None]] = deque()
         self.registered: dict[str, float] = {}
@@ -178,10 +194,10 @@ class Mirror:
             until = monotonic() + within
             if own.thread is not None:
                 own.thread.join(within)
-            while own.held and monotonic() < until:
+            while (own.held or own.settling) and monotonic() < until:
                 own.wake.wait(0.02)
                 own.wake.clear()
-            if own.held:
+            if own.held or own.settling:
                 return  # whoever is under way still tells the outbox
         self.outbox.close()
 
@@ -195,8 +211,9 @@ class Mirror:
             raise Unavailable("the router was closed; nothing was written")
         own = self._own.get()
         self._register(own, self._works[f"{entry.flow} {entry.write}"])
+        hold = _Hold(monotonic() + lease, lease)
         intent = self.outbox.record(entry, own.holder, lease)
-        own.held[intent.id] = (monotonic() + lease, lease)
+        own.held[intent.id] = hold
         return intent
 
     def statements(self) -> Statements:
@@ -211,8 +228,8 @@ class Mirror:
         """
         Tell whether nobody else can have taken an intent from this process.
         """
-        until, _ = self._own.get().held.get(intent.id, (0.0, 0.0))
-        return monotonic() < until
+        hold = self._own.get().held.get(intent.id)
+        return hold is not None and monotonic() < hold.until
 
     def done(self, intent: Intent) -> None:
         """
@@ -236,12 +253,15 @@ class Mirror:
     def _settle(self, intent: Intent, tell: Callable[[], None]) -> None:
         own = self._own.get()
         try:
+            # No more held before the outbox knows: or the thread would take it, and believe it to be under way.
+            own.settling.add(intent.id)
+            own.held.pop(intent.id, None)
             tell()
         except StoreError as error:
             own.unsettled.append(tell)
             log.warning("cutover.mirror_unsettled", flow=intent.entry.flow, write=intent.entry.write, error=str(error))
         finally:
-            own.held.pop(intent.id, None)
+            own.settling.discard(intent.id)
 
     # -- what the thread does --
 
@@ -293,14 +313,17 @@ class Mirror:
         own.registered[work.place] = monotonic()
 
     def _renew(self, own: _Own) -> None:
+        """
+        Hold on to what is under way; what was let go too long may be another process's, and counts as lost here.
+        """
         now = monotonic()
-        late = [(id_, lease) for id_, (until, lease) in tuple(own.held.items()) if until - now < lease * 2 / 3]
-        for lease in {lease for _, lease in late}:
-            ids = [id_ for id_, length in late if length == lease]
+        late = {id_: hold for id_, hold in own.held.copy().items() if hold.until - now < hold.lease * 2 / 3}
+        for lease in {hold.lease for hold in late.values()}:
+            ids = [id_ for id_, hold in late.items() if hold.lease == lease]
             self.outbox.renew(ids, own.holder, lease)
-            for id_ in ids:
-                if id_ in own.held:
-                    own.held[id_] = (now + lease, lease)
+            for hold in (late[id_] for id_ in ids):
+                if monotonic() < hold.until:
+                    hold.until = now + lease
 
     def _take(self, own: _Own) -> bool:
         """
@@ -310,31 +333,45 @@ class Mirror:
         if free <= 0 or own.stopping.is_set():
             return False
         lease = min(work.patience.lease for work in self._works.values())
+        until = monotonic() + lease
         taken = self.outbox.take(self.migration, list(self._works), own.holder, lease, free)
         for intent in taken:
             if intent.id in own.held:  # a call of this process whose lease was renewed too late: it goes on
                 continue
-            with own.lock:
-                own.held[intent.id] = (monotonic() + lease, lease)
-                own.deliveries += 1
-            threading.Thread(target=self._deliver, args=(own, intent), name="cutover-deliver", daemon=True).start()
+            self._begin(own, intent, _Hold(until, lease))
         return len(taken) == free and own.deliveries < AT_ONCE
+
+    def _begin(self, own: _Own, intent: Intent, hold: _Hold) -> None:
+        with own.lock:
+            own.held[intent.id] = hold
+            own.deliveries += 1
+        try:
+            threading.Thread(
+                target=self._deliver, args=(own, intent, hold), name="cutover-deliver", daemon=True
+            ).start()
+        except RuntimeError:  # no more threads: the lease ends, and it is taken again
+            self._let_go(own, intent, hold)
+            raise
+
+    def _let_go(self, own: _Own, intent: Intent, hold: _Hold) -> None:
+        with own.lock:
+            if own.held.get(intent.id) is hold:  # it may have been put back, and taken again
+                own.held.pop(intent.id, None)
+            own.deliveries -= 1
 
     def _pause(self, own: _Own) -> float:
         now = monotonic()
         own.due = [due for due in own.due if due > now][-1000:]
-        leases = [lease / 3 for _, lease in tuple(own.held.values())]
+        leases = [hold.lease / 3 for hold in own.held.copy().values()]
         return min([POLL * random.uniform(0.8, 1), *(due - now for due in own.due), *leases])  # noqa: S311 - jitter
 
-    def _deliver(self, own: _Own, intent: Intent) -> None:
+    def _deliver(self, own: _Own, intent: Intent, hold: _Hold) -> None:
         try:
             self._delivered(self._works[f"{intent.entry.flow} {intent.entry.write}"], intent)
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the process's share of the work
             log.error("cutover.mirror_failed", error=repr(error))
         finally:
-            with own.lock:
-                own.held.pop(intent.id, None)
-                own.deliveries -= 1
+            self._let_go(own, intent, hold)
             own.wake.set()
 
     def _delivered(self, work: Work, intent: Intent) -> None:

@@ -114,7 +114,8 @@ class _Outcome:
     How one step ended.
 
     Attributes:
-        cancelled: The task was cancelled while the step went on to its end.
+        cancelled: What ends the call beside that: the task was cancelled while the step went on to its end, or a step
+            with the outbox was interrupted.
     """
 
     value: Any = None
@@ -278,7 +279,8 @@ class Write(_Mirrored):
         try:
             value = step.work() if isinstance(step, _Tell) else self._work.functions.call(step.function, step.intent)
         except BaseException as error:  # noqa: BLE001 - it is told to the outbox, and raised at the end
-            outcome = _Outcome(error=error)
+            is_interrupt = isinstance(step, _Tell) and not isinstance(error, Exception)
+            outcome = _Outcome(error=error, cancelled=error if is_interrupt else None)
         else:
             outcome = _Outcome(value)
         if isinstance(step, _Call) and step.intent.state is State.CALLING:

@@ -1,0 +1,195 @@
+"""
+Leases of mirrored writes: what a process may believe about those that it had, and what it does without a thread.
+"""
+
+import itertools
+import threading
+import time
+
+import attrs
+import pytest
+
+from cutover.clock import utc_now
+from cutover.core.backend import Backend
+from cutover.mirror import sqlite
+from cutover.mirror.base import Entry, Rule, State
+from cutover.mirror.functions import Functions
+from cutover.mirror.registry import open_outbox
+from cutover.router import mirroring
+from cutover.router.mirroring import Mirror, Patience, Work
+from cutover.testing import router as router_for_tests
+
+NUMBERS = itertools.count()
+PATIENCE = 30.0
+ENTRY = Entry(
+    migration="test", flow="cart", write="cart.add", lane="1", key='"user-1"', side=Backend.OLD, arguments="[[],{}]"
+)
+
+
+def until(holds):
+    """
+    Wait until something holds, for at most half a minute.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+class Process:
+    """
+    What one process does with the outbox, step by step: its thread does not run.
+    """
+
+    def __init__(self, url, delivered):
+        self.outbox = open_outbox(url)
+        self.mirror = Mirror(self.outbox, lambda: "test", lambda *_: None)
+
+        def write(key, *, sequence):
+            delivered.append((key, sequence))
+
+        functions = Functions.of("cart.add", write, write, lambda key, *, sequence, side: True)
+        rule = Rule(flow="cart", name="cart.add", confirms=True)
+        self.mirror.start = lambda: None
+        self.mirror.add(Work(rule=rule, functions=functions, patience=Patience(longest_pause=0.01)))
+        self.own = self.mirror._own.get()
+
+    def step(self):
+        """
+        Do what the thread does at one look.
+        """
+        self.mirror._step(self.own)
+
+
+@pytest.fixture
+def delivered():
+    """
+    What the other side got.
+    """
+    return []
+
+
+@pytest.fixture
+def process(delivered):
+    """
+    A process with an outbox in memory.
+    """
+    one = Process(f"memory:leases-{next(NUMBERS)}", delivered)
+    yield one
+    one.mirror.close()
+
+
+@pytest.fixture
+def clocks(monkeypatch):
+    """
+    Give what lets time pass, on both clocks that leases are measured by.
+    """
+    passed = [0.0]
+    monkeypatch.setattr(mirroring, "monotonic", lambda: time.monotonic() + passed[0])
+    monkeypatch.setattr(sqlite, "_now", lambda: int((utc_now().timestamp() + passed[0]) * 1000))
+
+    def let_pass(seconds):
+        passed[0] += seconds
+
+    return let_pass
+
+
+def test_renewed_in_time(process, clocks):
+    """
+    A lease that is renewed before its end is held on.
+    """
+    intent = process.mirror.record(ENTRY, 30)
+    for _ in range(3):
+        clocks(20)
+        process.step()
+
+    assert process.mirror.holds(intent)
+
+
+def test_renewed_too_late(process, clocks):
+    """
+    A process that slept over the end of its lease does not believe that it holds it once more: another one may.
+    """
+    intent = process.mirror.record(ENTRY, 30)
+    clocks(31)
+    process.step()
+    process.step()
+
+    assert not process.mirror.holds(intent)
+
+
+def test_taken_while_it_is_put_back(process, delivered, monkeypatch):
+    """
+    A write that is put back is delivered by the next look, also where that comes before the call has ended.
+    """
+    intent = process.mirror.record(ENTRY, 30)
+    put_back = process.outbox.put_back
+
+    def put_back_and_look(*arguments):
+        put_back(*arguments)
+        process.step()
+
+    monkeypatch.setattr(process.outbox, "put_back", put_back_and_look)
+    process.mirror.put_back(intent)
+
+    assert until(lambda: delivered == [("user-1", 1)])
+    assert until(lambda: not process.own.held)
+
+
+def test_no_thread_to_be_had(process, delivered, clocks, monkeypatch):
+    """
+    Where the system gives no thread, a write is not held for ever: after its lease it is delivered.
+    """
+    process.mirror.put_back(process.mirror.record(ENTRY, 30))
+    start = threading.Thread.start
+
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError):
+        process.step()
+    monkeypatch.setattr(threading.Thread, "start", start)
+    clocks(31)
+    process.step()
+
+    assert until(lambda: delivered == [("user-1", 1)])
+    assert until(lambda: process.own.deliveries == 0)
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_interrupted_at_the_outbox(interrupt, monkeypatch):
+    """
+    What ends the program ends it also while the outbox is told that both sides have the write.
+    """
+    with router_for_tests(cart=0) as router:
+        calls = []
+
+        def write(key, *, sequence):
+            calls.append(sequence)
+
+        add = router.flow("cart").write(name="cart.add", old=write, new=write)
+
+        def interrupted(*_):
+            raise interrupt
+
+        monkeypatch.setattr(Mirror, "done", interrupted)
+        with pytest.raises(interrupt):
+            add("user-1")
+
+    assert calls == [1, 1]
+
+
+def test_state_of_a_late_call(process, clocks):
+    """
+    A call that ends after its lease leaves its write in the outbox as pending.
+    """
+    intent = process.mirror.record(ENTRY, 30)
+    clocks(31)
+    process.step()
+    process.mirror.put_back(attrs.evolve(intent, state=State.PENDING), 60.0)
+    (lack,) = process.outbox.shortfalls("test")
+
+    assert (lack.backlog, lack.lacks[Backend.NEW]) == (1, 1)
