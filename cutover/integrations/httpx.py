@@ -64,6 +64,7 @@ class _Switch:
         began = perf_counter()
         try:
             yield call
+            self._turn_back(request, call, self._bases[side])
         except BaseException as error:
             self._flow.called(side, _outcome_of(request.method, error), perf_counter() - began)
             raise
@@ -82,16 +83,38 @@ class _Switch:
         return self._flow.route(key, None, home)
 
     def _turned(self, request: httpx.Request, base: httpx.URL) -> httpx.Request:
-        # One base may lie below the other.
-        ours = max(
-            (one for one in self._bases.values() if _is_below(request.url, one)), key=lambda one: len(one.raw_path)
-        )
-        path = _prefix(base) + request.url.raw_path[len(_prefix(ours)) :]
+        path = _prefix(base) + request.url.raw_path[len(_prefix(self._named(request))) :]
         url = request.url.copy_with(scheme=base.scheme, host=base.host, port=base.port, raw_path=path)
         headers = request.headers.copy()
         if headers.get("host") == request.url.netloc.decode():  # or the application set one of its own
             headers["host"] = url.netloc.decode()
         return httpx.Request(request.method, url, headers=headers, stream=request.stream, extensions=request.extensions)
+
+    def _turn_back(self, request: httpx.Request, call: "_Call", base: httpx.URL) -> None:
+        """
+        Have a redirect without a host mean what its back end means: the client takes it from the URL that it asked for.
+        """
+        ours, response = self._named(request), call.response
+        if response is None or not response.has_redirect_location or _prefix(ours) == _prefix(base):
+            return
+        try:
+            location = httpx.URL(response.headers["location"])
+            target = call.request.url.join(location)
+        except httpx.InvalidURL:
+            return  # the client says so
+        if location.is_absolute_url or location.scheme:
+            return
+        if _is_below(target, base):
+            path = _prefix(ours) + target.raw_path[len(_prefix(base)) :]
+            target = request.url.copy_with(raw_path=path, fragment=target.fragment or None)
+        response.headers["location"] = str(target)
+
+    def _named(self, request: httpx.Request) -> httpx.URL:
+        """
+        Give the base that the client named; one may lie below the other.
+        """
+        bases = (one for one in self._bases.values() if _is_below(request.url, one))
+        return max(bases, key=lambda one: len(one.raw_path))
 
 
 class _Call:

@@ -169,6 +169,40 @@ def test_a_redirect_of_a_back_end_is_routed_and_one_elsewhere_is_not(router, bas
     assert calls(router.registry) == {("new", "ok"): 1}
 
 
+@pytest.mark.parametrize("side", ["old", "new"])
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [
+        ("{prefix}/orders/17?a=%2F", "{prefix}/orders/17?a=%2F"),
+        ("17", "{prefix}/orders/17"),
+        ("/login", "/login"),
+    ],
+)
+def test_a_redirect_without_a_host(router, side, location, path):
+    """
+    A redirect without a host leads to the path that its back end means, whose base has another path than the client's.
+    """
+    base = httpx.URL({"old": "https://old.example/api", "new": "https://new.example/v2"}[side])
+    asked = []
+
+    def back_end(request):
+        asked.append(str(request.url))
+        if len(asked) > 1:
+            return httpx.Response(200)
+        return httpx.Response(302, headers={"location": location.format(prefix=base.path)})
+
+    transport = SwitchTransport(
+        router.flow("pay"),
+        old="https://old.example/api",
+        new="https://new.example/v2",
+        transport=httpx.MockTransport(back_end),
+    )
+    with httpx.Client(base_url="https://old.example/api", transport=transport, follow_redirects=True) as client:
+        client.get("/orders/", extensions={"cutover.key": key_on(router, side)})
+
+    assert asked == [f"{base}/orders/", f"https://{base.host}{path.format(prefix=base.path)}"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "outcome"),
     [
