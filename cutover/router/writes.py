@@ -176,15 +176,15 @@ class _Mirrored:
         mirror, lease = self._mirror, self._work.patience.lease
         recorded = yield _Tell(lambda: mirror.record(entry, lease))
         if recorded.error is not None:
-            return recorded
+            return recorded if recorded.cancelled is None else _Outcome(error=recorded.cancelled)
         intent: Intent = recorded.value
         if recorded.cancelled is not None:
             yield _Tell(lambda: mirror.done(intent))
             return _Outcome(error=recorded.cancelled)
         first = yield _Call(self._work.functions.sides[entry.side], intent)
         if first.error is not None:
-            yield _Tell(lambda: self._after(intent, first.error))
-            return first
+            told = yield _Tell(lambda: self._after(intent, first.error))
+            return first if told.cancelled is None else _Outcome(error=told.cancelled)
         intent = attrs.evolve(intent, state=State.PENDING)
         if intent.is_behind or not mirror.holds(intent):
             told = yield _Tell(lambda: mirror.put_back(intent))
@@ -350,8 +350,7 @@ class AsyncWrite(_Mirrored):
                 await asyncio.shield(future)
             except asyncio.CancelledError as error:
                 cancelled = error
-        outcome = future.result()
-        return attrs.evolve(outcome, cancelled=cancelled) if outcome.error is None else outcome
+        return attrs.evolve(future.result(), cancelled=cancelled)
 
     async def _called(self, step: _Call) -> _Outcome:
         began = perf_counter()

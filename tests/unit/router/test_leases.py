@@ -2,6 +2,7 @@
 Leases of mirrored writes: what a process may believe about those that it had, and what it does without a thread.
 """
 
+import asyncio
 import itertools
 import threading
 import time
@@ -11,6 +12,7 @@ import pytest
 
 from cutover.clock import utc_now
 from cutover.core.backend import Backend
+from cutover.errors import Unavailable
 from cutover.mirror import sqlite
 from cutover.mirror.base import Entry, Rule, State
 from cutover.mirror.functions import Functions
@@ -193,3 +195,35 @@ def test_state_of_a_late_call(process, clocks):
     (lack,) = process.outbox.shortfalls("test")
 
     assert (lack.backlog, lack.lacks[Backend.NEW]) == (1, 1)
+
+
+@pytest.mark.parametrize(("step", "failure"), [("record", Unavailable("away")), ("done", None)])
+def test_cancelled_at_the_outbox(step, failure, monkeypatch):
+    """
+    A task that is cancelled while its write waits for the outbox is cancelled, whatever else has failed.
+    """
+
+    async def refuse(key, *, sequence):
+        raise ValueError(key, sequence)
+
+    async def cancelled(router):
+        loop, reached, goes_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+        def slow(*_):
+            loop.call_soon_threadsafe(reached.set)
+            assert goes_on.wait(PATIENCE)
+            if failure is not None:
+                raise failure
+
+        add = router.flow("cart").write(name="cart.add", old=refuse, new=refuse)
+        with monkeypatch.context() as patch:
+            patch.setattr(Mirror, step, slow)
+            task = asyncio.create_task(add("user-1"))
+            await asyncio.wait_for(reached.wait(), PATIENCE)
+            task.cancel()
+            loop.call_soon(goes_on.set)
+            await asyncio.wait((task,), timeout=PATIENCE)
+        return task.cancelled()
+
+    with router_for_tests(cart=0) as router:
+        assert asyncio.run(cancelled(router))
