@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from servers.ports import free_port
 from servers.redis import valkey_server
 from servers.tls import behind_tls
 
@@ -215,7 +216,8 @@ def test_one_slot_of_a_cluster(tmp_path):
     """
     On a node of a cluster every script finds its keys in one slot; a node that does not keep them says so.
     """
-    options = ("--cluster-enabled", "yes", "--cluster-require-full-coverage", "no")
+    bus = str(free_port())  # by itself it would be 10,000 above the other one, which may be too high
+    options = ("--cluster-enabled", "yes", "--cluster-require-full-coverage", "no", "--cluster-port", bus)
     with valkey_server(tmp_path, *options) as node, node.client() as client:
         store = RedisStore(node.url(NAME))
         unavailable(lambda: store.read(MIGRATION), "cluster that is down|node of a cluster")
