@@ -12,10 +12,16 @@ from cutover.forks import PerProcess
 from cutover.stores.postgresql_session import Session
 from cutover.stores.postgresql_url import Address
 
-__all__ = ["Pool"]
+__all__ = ["DURABLY", "Pool"]
 
 CONNECTIONS: Final = 8
 PATIENCE: Final = 5.0  # seconds until one is free
+# Before a statement of the same round trip and transaction: durable whatever the database's default; stronger settings
+# are left alone.
+DURABLY: Final = (
+    "SELECT CASE WHEN current_setting('synchronous_commit') = 'off' "
+    "THEN set_config('synchronous_commit', 'on', true) END; "
+)
 
 
 class Pool:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import attrs
 
 from cutover.claims.base import Rehomed, Sides, side_in
-from cutover.claims.pool import Pool
+from cutover.claims.pool import DURABLY, Pool
 from cutover.core.backend import Backend
 from cutover.core.migration import NAME, NAME_RULE
 from cutover.errors import ConfigurationError, Corrupt, StoreError, Unavailable
@@ -35,11 +35,6 @@ COUNTED_AT_ONCE: Final = 100_000
 FORGET_EVERY: Final = 60.0  # seconds
 LOOK_EVERY: Final = 60.0  # seconds
 FORGOTTEN_AT_ONCE: Final = 1000
-# Durable whatever the database's default; stronger settings are left alone. One round trip, one transaction.
-DURABLY: Final = (
-    "SELECT CASE WHEN current_setting('synchronous_commit') = 'off' "
-    "THEN set_config('synchronous_commit', 'on', true) END; "
-)
 
 
 class PostgresqlEngine:

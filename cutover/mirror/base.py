@@ -22,6 +22,7 @@ __all__ = [
     "Shortfall",
     "State",
     "Statements",
+    "intent_in",
     "no_tables",
     "state_in",
 ]
@@ -275,6 +276,37 @@ def no_tables(url: str) -> Unavailable:
     Give the error of a place that was never made.
     """
     return Unavailable(f"{url} has no outbox yet; make it with `cutover mirror init`", missing=True)
+
+
+def intent_in(url: str, row: tuple[Any, ...], *, age: float) -> Intent:
+    """
+    Read an intent as it was written.
+
+    Args:
+        row: Its columns, from the id to the error.
+        age: Seconds since it was recorded; by two clocks it may be below 0.
+
+    Raises:
+        Corrupt: If it is in no state that there is.
+    """
+    id_, migration, flow, write, lane, key, side, arguments, sequence, state, attempts, error = row
+    return Intent(
+        id=id_,
+        entry=Entry(
+            migration=migration,
+            flow=flow,
+            write=write,
+            lane=lane,
+            key=key,
+            side=Backend(side),
+            arguments=arguments,
+        ),
+        sequence=sequence,
+        state=state_in(url, state),
+        attempts=attempts,
+        error=error,
+        age=max(0.0, age),
+    )
 
 
 def state_in(url: str, text: str) -> State:

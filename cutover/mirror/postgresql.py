@@ -14,10 +14,10 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
-from cutover.claims.pool import Pool
+from cutover.claims.pool import DURABLY, Pool
 from cutover.core.backend import Backend
 from cutover.errors import ConfigurationError, Corrupt, StoreError, Unavailable
-from cutover.mirror.base import Act, Entry, Intent, Rule, Shortfall, State, no_tables, state_in
+from cutover.mirror.base import Act, Entry, Intent, Rule, Shortfall, State, intent_in, no_tables
 from cutover.stores.postgresql_errors import NoTables
 from cutover.stores.postgresql_session import Rows, Session
 from cutover.stores.postgresql_url import parse
@@ -30,11 +30,6 @@ SUFFIX: Final = "_mirror"
 LONGEST_SCHEMA: Final = 63  # PostgreSQL would cut a longer name short
 HERE: Final = "cutover."  # how the queries are written down
 QUERIES: Final = load_queries("postgresql.sql", package="cutover.mirror")
-# Durable whatever the database's default; stronger settings are left alone.
-DURABLY: Final = (
-    "SELECT CASE WHEN current_setting('synchronous_commit') = 'off' "
-    "THEN set_config('synchronous_commit', 'on', true) END; "
-)
 
 
 class PostgresqlOutbox:
@@ -213,24 +208,7 @@ class PostgresqlOutbox:
         return no_tables(f"{self.url}, schema {self._schema},")
 
     def _intent(self, row: tuple[Any, ...]) -> Intent:
-        id_, migration, flow, write, lane, key, side, arguments, sequence, state, attempts, error, age = row
-        return Intent(
-            id=id_,
-            entry=Entry(
-                migration=migration,
-                flow=flow,
-                write=write,
-                lane=lane,
-                key=key,
-                side=Backend(side),
-                arguments=arguments,
-            ),
-            sequence=sequence,
-            state=state_in(self.url, state),
-            attempts=attempts,
-            error=error,
-            age=max(0.0, age),
-        )
+        return intent_in(self.url, row[:-1], age=row[-1])
 
 
 class PostgresqlStatements:

@@ -17,7 +17,7 @@ from cutover.clock import utc_now
 from cutover.core.backend import Backend
 from cutover.core.instants import format_instant, parse_instant
 from cutover.errors import ConfigurationError, Corrupt
-from cutover.mirror.base import Act, Entry, Intent, Rule, Shortfall, State, no_tables, state_in
+from cutover.mirror.base import Act, Entry, Intent, Rule, Shortfall, State, intent_in, no_tables
 from cutover.stores.queries import load_queries
 from cutover.stores.sqlite_file import SqliteFile
 
@@ -221,24 +221,7 @@ class SqliteOutbox:
         return there
 
     def _intent(self, row: tuple[Any, ...], now: int) -> Intent:
-        id_, migration, flow, write, lane, key, side, arguments, sequence, state, attempts, error, at = row
-        return Intent(
-            id=id_,
-            entry=Entry(
-                migration=migration,
-                flow=flow,
-                write=write,
-                lane=lane,
-                key=key,
-                side=Backend(side),
-                arguments=arguments,
-            ),
-            sequence=sequence,
-            state=state_in(self.url, state),
-            attempts=attempts,
-            error=error,
-            age=max(0, now - at) / 1000,
-        )
+        return intent_in(self.url, row[:-1], age=(now - row[-1]) / 1000)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
