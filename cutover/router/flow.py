@@ -14,6 +14,7 @@ from cutover.core.comparison import Compare, Redact, structure_of
 from cutover.errors import ConfigurationError
 from cutover.router.compiled import SLOT_BITS, Circumstances, Dial, FlowPlan, compile_flow
 from cutover.router.counting import Cell, FlowCells
+from cutover.router.judging import BROKE_OFF
 from cutover.router.request import Request
 from cutover.router.strangers import kind_of, text_of, truth
 from cutover.router.visits import Visit
@@ -152,7 +153,7 @@ class Flow:
         safe: bool = False,
         failed: Callable[[Any], object] | None = None,
         ignore: Errors = (),
-        unknown: Errors = (TimeoutError, ConnectionError),
+        unknown: Errors = BROKE_OFF,
         fallback: Errors = (),
         fallback_percent: float = 10,
         attempt: Callable[..., str | None] | None = None,
@@ -236,7 +237,7 @@ class Flow:
         new: Callable[..., R],
         confirm: Callable[..., Any] | None = None,
         outbox: str | None = None,
-        unknown: type[Exception] | tuple[type[Exception], ...] = (TimeoutError, ConnectionError),
+        unknown: Errors = BROKE_OFF,
         allowed_backlog: int = 0,
         attempts: int = 20,
         longest_pause: float = 60.0,
