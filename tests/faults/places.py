@@ -6,7 +6,7 @@ import itertools
 import shutil
 import sqlite3
 import subprocess
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 from servers.postgresql import NEWEST, as_user
 from servers.postgresql import Server as PostgresqlServer
@@ -19,6 +19,7 @@ NUMBERS = itertools.count()
 SMALL = 65_536  # bytes
 SLOW = 30.0  # seconds
 START = 60.0  # seconds that a server may take
+USE = 3.0  # seconds that a use of a file takes at most
 
 
 class SqlitePlace:
@@ -60,6 +61,18 @@ class SqlitePlace:
         finally:
             holder.rollback()
             holder.close()
+
+    def is_locked(self):
+        """
+        Tell whether some process holds the file's lock for longer than any use of it takes.
+        """
+        with closing(sqlite3.connect(self.path, timeout=USE)) as connection:
+            try:
+                connection.execute("BEGIN EXCLUSIVE")
+            except sqlite3.OperationalError:
+                return True
+            connection.rollback()
+            return False
 
     def backup(self):
         """

@@ -105,11 +105,15 @@ class Scene:
     @contextmanager
     def stopped(self, name):
         """
-        Stop a client for a block.
+        Stop a client for a block, between two of its uses of the store: whoever stops inside one keeps the lock of a
+        SQLite file, which stops everybody's changes as `SqlitePlace.stopped` does.
         """
         begin = time.monotonic()
-        self._clients[name].send_signal(signal.SIGSTOP)
         try:
+            self._clients[name].send_signal(signal.SIGSTOP)
+            while self.place.is_locked():
+                self._clients[name].send_signal(signal.SIGCONT)
+                self._clients[name].send_signal(signal.SIGSTOP)
             yield
         finally:
             self._clients[name].send_signal(signal.SIGCONT)

@@ -6,39 +6,16 @@ import os
 import shutil
 import sqlite3
 import threading
-from contextlib import closing, suppress
+from contextlib import closing
 
 import pytest
+from sqlite_uses import refused, uses
 
 from cutover.errors import Corrupt, StoreError, Unavailable
 from cutover.stores.sqlite import SqliteStore
-from cutover.testing.fork_contract import in_child
 from cutover.testing.store_helpers import MIGRATION, PATIENCE, check_in, head_of, in_thread, write
 
 PAGE = 4096
-
-
-def uses(store):
-    """
-    Everything that one can do with a store that has version 2.
-    """
-    return [
-        store.migrations,
-        lambda: store.read(MIGRATION),
-        lambda: store.history(MIGRATION),
-        lambda: store.fleet(MIGRATION),
-        lambda: check_in(store),
-        lambda: write(store, head_of(2)),
-    ]
-
-
-def refused(store, error, match):
-    """
-    Check that every use is refused.
-    """
-    for use in uses(store):
-        with pytest.raises(error, match=match):
-            use()
 
 
 def test_opening_creates_nothing(empty_store, tmp_path):
@@ -288,70 +265,3 @@ def test_wait_sees_a_file_disappear_and_come_back(store, path, monkeypatch):
         change()
         waiter.join(PATIENCE)
         assert not waiter.is_alive()
-
-
-def without_rights(work):
-    """
-    Do something in a child that is not root, and tell whether it went well.
-    """
-
-    def as_nobody():
-        if os.getuid() == 0:
-            os.setgid(65534)
-            os.setuid(65534)
-        work()
-
-    return in_child(as_nobody)
-
-
-@pytest.fixture
-def open_folder(tmp_path):
-    """
-    Let others into the folder for a test.
-    """
-    folders = [tmp_path, *tmp_path.parents]
-    closed = {
-        folder: folder.stat().st_mode for folder in folders if folder.owner() != "root" or folder != folder.parent
-    }
-    for folder, mode in closed.items():
-        with suppress(PermissionError):
-            folder.chmod(mode | 0o005)
-    yield tmp_path
-    for folder, mode in closed.items():
-        with suppress(PermissionError):
-            folder.chmod(mode)
-
-
-@pytest.mark.xdist_group("rights")  # of the folders above, which others' tests lie in too
-def test_read_only(store, path, open_folder):
-    """
-    A file that may only be read is read; a change says that it is read-only, and changes nothing.
-    """
-    path.chmod(0o444)
-    open_folder.chmod(0o555)
-
-    def use():
-        opened = SqliteStore(path)
-        assert opened.read(MIGRATION).head == head_of(2)
-        for write_something in (lambda: write(opened, head_of(2)), lambda: check_in(opened)):
-            with pytest.raises(Unavailable, match="read-only"):
-                write_something()
-
-    assert without_rights(use)
-    assert store.read(MIGRATION).head == head_of(2)
-
-
-@pytest.mark.xdist_group("rights")
-def test_no_permission(store, path, open_folder):
-    """
-    A file that may not be read, and a folder that may not be written to, are Unavailable.
-    """
-    path.chmod(0)
-    open_folder.chmod(0o555)
-
-    def use():
-        refused(SqliteStore(path), Unavailable, "cannot be")
-        with pytest.raises(Unavailable, match="Permission denied"):
-            write(SqliteStore(open_folder / "new.db"))
-
-    assert without_rights(use)
