@@ -3,9 +3,9 @@ What holds for every request of one middleware.
 """
 
 from collections.abc import Callable
-from inspect import iscoroutinefunction
 from typing import Any, Final
 
+from cutover.callables import is_coroutine_function
 from cutover.errors import ConfigurationError
 from cutover.integrations.carriers import Carrier, Cookie
 from cutover.router.journey import Journey
@@ -60,9 +60,11 @@ class Rules:
         if not isinstance(journey, Journey):
             raise ConfigurationError(f'journey is {journey!r}; allowed: what router.journey("NAME") gives')
         for name, function in (("key", key), ("cohort", cohort), ("was", was)):
-            if function is not None and not callable(function):
+            if function is None:
+                continue
+            if not callable(function):
                 raise ConfigurationError(f"{name} is {function!r}; allowed: a function of the request, or None")
-            if iscoroutinefunction(function):
+            if is_coroutine_function(function):
                 raise ConfigurationError(f"{name} is an async def; allowed: a function made with def, or None")
         for name, given in (("carrier", carrier), ("guest", guest)):
             if not isinstance(given, Carrier | _LikeTheVisit | None):

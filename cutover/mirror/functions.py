@@ -3,12 +3,12 @@ The functions that an application gives for a write: checked when it is built, c
 """
 
 import asyncio
-import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
 
+from cutover.callables import is_coroutine_function, is_generator_function
 from cutover.core.backend import Backend
 from cutover.errors import ConfigurationError
 from cutover.mirror.arguments import decoded_arguments, decoded_key
@@ -112,19 +112,9 @@ def other_side(entry: Entry) -> Backend:
 def _kind(write: str, name: str, function: object) -> str:
     if not callable(function):
         raise ConfigurationError(f"write {write}: {name} is a {type(function).__name__}; allowed: a function")
-    looked_at = function if inspect.isroutine(function) or inspect.isclass(function) else _inner(function)
-    if inspect.isgeneratorfunction(looked_at) or inspect.isasyncgenfunction(looked_at):
+    if is_generator_function(function):
         raise ConfigurationError(
             f"write {write}: {name} is a generator function, of which a call does nothing yet; allowed: a function "
             "that writes and returns"
         )
-    return "a coroutine function" if inspect.iscoroutinefunction(looked_at) else "a function"
-
-
-def _inner(function: Any) -> Any:
-    """
-    Give what a partial or an object with `__call__` runs.
-    """
-    while hasattr(function, "func"):
-        function = function.func
-    return function if inspect.isroutine(function) else type(function).__call__
+    return "a coroutine function" if is_coroutine_function(function) else "a function"

@@ -5,7 +5,6 @@ One function made of two: each call goes to the back end that its key is routed 
 calls. Answers travel as values, because an exception that is thrown into a generator may become another one.
 """
 
-import inspect
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from contextvars import Token
@@ -15,6 +14,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import attrs
 
+from cutover.callables import is_coroutine_function, is_generator_function
 from cutover.core.backend import UNSET, Backend, Decision
 from cutover.core.comparison import Answer
 from cutover.errors import ConfigurationError
@@ -369,22 +369,16 @@ def is_coroutine(**functions: Function) -> bool:
     for name, function in functions.items():
         if not callable(function):
             raise ConfigurationError(f"{name} is a {type(function).__name__}; allowed: a function, def or async def")
-        if _is(inspect.isgeneratorfunction, function) or _is(inspect.isasyncgenfunction, function):
+        if is_generator_function(function):
             raise ConfigurationError(
                 f"{name} is a generator: when it has answered, and whether it failed, cannot be told; "
                 "allowed: a function that returns, such as one that gives a list"
             )
-        kinds[name] = _is(inspect.iscoroutinefunction, function)
+        kinds[name] = is_coroutine_function(function)
     if len(set(kinds.values())) > 1:
         words = ", ".join(f"{name} is {'async def' if kind else 'def'}" for name, kind in kinds.items())
         raise ConfigurationError(f"{words}; allowed: all of them def, or all of them async def")
     return next(iter(kinds.values()))
-
-
-def _is(check: Callable[[object], bool], function: Function) -> bool:
-    while isinstance(function, partial):
-        function = function.func
-    return check(function) or (not isinstance(function, type) and check(type(function).__call__))
 
 
 def _driven(steps: Steps) -> Any:

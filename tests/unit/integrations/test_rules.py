@@ -17,8 +17,21 @@ async def ask(request):
     return request
 
 
+class Asked:
+    """
+    An object whose call gives a coroutine.
+    """
+
+    async def __call__(self, request):
+        """
+        Give the request, later.
+        """
+        return request
+
+
 WRONG = [
     ({"key": ask}, "key is an async def; allowed: a function made with def, or None"),
+    ({"key": Asked()}, "key is an async def; allowed: a function made with def, or None"),
     ({"cohort": ask}, "cohort is an async def; allowed: a function made with def"),
     ({"was": ask}, "was is an async def; allowed: a function made with def"),
     ({"key": "user"}, "key is 'user'; allowed: a function of the request, or None"),

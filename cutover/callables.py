@@ -1,0 +1,31 @@
+"""
+What a function of the application is: told before it is called, through partials and objects with a `__call__`.
+"""
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+__all__ = ["is_coroutine_function", "is_generator_function"]
+
+
+def is_coroutine_function(function: Callable[..., Any]) -> bool:
+    """
+    Tell whether a call gives something to be awaited.
+    """
+    return _holds(inspect.iscoroutinefunction, function)
+
+
+def is_generator_function(function: Callable[..., Any]) -> bool:
+    """
+    Tell whether a call gives a generator, async or not, and so has done nothing yet.
+    """
+    return _holds(inspect.isgeneratorfunction, function) or _holds(inspect.isasyncgenfunction, function)
+
+
+def _holds(check: Callable[[object], bool], function: Callable[..., Any]) -> bool:
+    while isinstance(function, partial):
+        function = function.func
+    # A class gives an object, whatever a call of that object would do.
+    return check(function) or (not isinstance(function, type) and check(type(function).__call__))
