@@ -11,12 +11,26 @@ import attrs
 
 from cutover.core.comparison import Answer
 
-__all__ = ["BROKE_OFF", "Budget", "Judge"]
+__all__ = ["BROKE_OFF", "Budget", "Judge", "outcome_of"]
 
 BROKE_OFF: Final = (TimeoutError, ConnectionError)  # after these nobody knows whether a change was made
 MINUTE: Final = 60.0  # seconds
 
 Errors = tuple[type[BaseException], ...]
+
+
+def outcome_of(error: BaseException | None, unknown: Errors) -> str:
+    """
+    Name the outcome of a call by what it raised, one of `counting.OUTCOMES`.
+
+    Args:
+        unknown: Exceptions after which nobody knows whether a change was made.
+    """
+    if error is None:
+        return "ok"
+    if isinstance(error, unknown):
+        return "unknown"
+    return "error" if isinstance(error, Exception) else "cancelled"
 
 
 @attrs.frozen(kw_only=True)
@@ -43,13 +57,11 @@ class Judge:
         Name the outcome, one of `counting.OUTCOMES`.
         """
         error = answer.error
-        if error is None:
-            return "error" if answer.failed else "ok"
+        if error is None and answer.failed:
+            return "error"
         if isinstance(error, self.ignore):
             return "ok"
-        if not self.safe and isinstance(error, self.unknown):
-            return "unknown"
-        return "error" if isinstance(error, Exception) else "cancelled"
+        return outcome_of(error, () if self.safe else self.unknown)
 
     def returned(self, value: Any) -> Answer:
         """

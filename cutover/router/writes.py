@@ -21,6 +21,7 @@ from cutover.mirror.base import Entry, Intent, Rule, State
 from cutover.mirror.functions import Functions, other_side
 from cutover.mirror.registry import can_keep, open_outbox
 from cutover.router.fork_hook import look_after
+from cutover.router.judging import outcome_of
 from cutover.router.mirroring import Mirror, Patience, Show, Work, error_text
 from cutover.router.visits import Visit
 
@@ -217,13 +218,7 @@ class _Mirrored:
         """
         Count a call to the authoritative side; the other's are counted as backlog.
         """
-        if error is None:
-            outcome = "ok"
-        elif isinstance(error, self._unknown):
-            outcome = "unknown"
-        else:
-            outcome = "error" if isinstance(error, Exception) else "cancelled"
-        self._flow.called(intent.entry.side, outcome, perf_counter() - began)
+        self._flow.called(intent.entry.side, outcome_of(error, self._unknown), perf_counter() - began)
 
     def _connection(self, given: Any, side: Backend) -> Any:
         return given.get(side) if isinstance(given, Mapping) else given
