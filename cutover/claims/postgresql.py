@@ -14,11 +14,12 @@ from typing import Any, Final
 import attrs
 
 from cutover.claims.base import Rehomed, Sides, side_in
-from cutover.claims.pool import DURABLY, Pool
 from cutover.core.backend import Backend
 from cutover.core.migration import NAME, NAME_RULE
 from cutover.errors import ConfigurationError, Corrupt, StoreError, Unavailable
 from cutover.stores.postgresql_errors import NoTables
+from cutover.stores.postgresql_place import Place
+from cutover.stores.postgresql_pool import DURABLY, Pool
 from cutover.stores.postgresql_session import Rows, Session
 from cutover.stores.postgresql_url import parse
 from cutover.stores.queries import load_queries
@@ -27,8 +28,6 @@ __all__ = ["PostgresqlEngine"]
 
 LAYOUT: Final = 1
 SUFFIX: Final = "_homes"
-LONGEST_SCHEMA: Final = 63  # PostgreSQL would cut a longer name short
-HERE: Final = "cutover."  # how the queries are written down
 QUERIES: Final = load_queries("postgresql.sql", package="cutover.claims")
 ATTEMPTS: Final = 10  # each lost one means that another claim went in, or that a home's time was over
 COUNTED_AT_ONCE: Final = 100_000
@@ -44,13 +43,8 @@ class PostgresqlEngine:
 
     def __init__(self, url: str) -> None:
         address = parse(url)
-        self._schema = address.schema + SUFFIX
-        if len(self._schema) > LONGEST_SCHEMA:
-            raise ConfigurationError(
-                f"the schema {address.schema!r} is too long for homes, which lie in {self._schema!r}; "
-                f"allowed: up to {LONGEST_SCHEMA - len(SUFFIX)} characters"
-            )
-        self._queries = {name: text.replace(HERE, f'"{self._schema}".') for name, text in QUERIES.items()}
+        self._place = Place(address, QUERIES, SUFFIX)
+        self._queries = self._place.queries
         # A replica may lack a claim, and to say that nobody claimed it would be a guess. It is enough to ask when it is
         # connected: a primary does not become a replica without ending its connections.
         parameters = {**address.parameters, "target_session_attrs": "primary"}
@@ -72,17 +66,9 @@ class PostgresqlEngine:
         Raises:
             Corrupt: If the schema holds the tables of another program.
         """
-        lock = "SELECT pg_advisory_xact_lock(hashtextextended(%(lock)s, 0))"
         with self._pool.taken() as session, session.transaction() as transaction:
-            transaction.run(lock, {"lock": f"cutover {self._schema}"})
-            ((is_ours, _, is_present, is_filled),) = transaction.run(self._queries["places"], {"name": self._schema})
-            if is_ours:
-                return
-            if is_filled:
-                raise self._foreign()
-            if not is_present:
-                transaction.run(f'CREATE SCHEMA "{self._schema}"')
-            transaction.run_script(self._queries["create"])
+            if not self._place.make(transaction):
+                transaction.run_script(self._queries["create"])
 
     def migrations(self) -> Sequence[str]:
         """
@@ -188,19 +174,14 @@ class PostgresqlEngine:
         """
         Say what there is where a table was missing: nothing yet, something else, or homes that lost one.
         """
-        ((is_ours, is_whole, _, is_filled),) = session.run(self._queries["places"], {"name": self._schema})
+        schema = self._place.schema
+        ((is_ours, _, is_filled, is_whole),) = session.run(self._queries["places"], {"name": schema})
         if is_ours and not is_whole:
-            return Corrupt(f"{self.url} is damaged: tables are missing in schema {self._schema}")
+            return Corrupt(f"{self.url} is damaged: tables are missing in schema {schema}")
         if is_filled and not is_ours:
-            return self._foreign()
+            return self._place.foreign()
         # Whole means that another process has made it since.
-        return Unavailable(f"{self.url} has no schema {self._schema} yet: it holds no homes", missing=True)
-
-    def _foreign(self) -> Corrupt:
-        return Corrupt(
-            f"{self.url} has a schema {self._schema} of another program; choose another one with ?schema=NAME, "
-            f"for which homes go to NAME{SUFFIX}"
-        )
+        return Unavailable(f"{self.url} has no schema {schema} yet: it holds no homes", missing=True)
 
     def _sides(self, rows: Rows) -> dict[bytes, Backend]:
         return {bytes(id_): side_in(self.url, side) for id_, side in rows}

@@ -18,9 +18,9 @@ CREATE INDEX homes_until ON cutover.homes (until) WHERE until IS NOT NULL;
 
 -- name: places
 SELECT to_regclass('cutover.layout') IS NOT NULL AS ours,
-    to_regclass('cutover.layout') IS NOT NULL AND to_regclass('cutover.homes') IS NOT NULL AS whole,
     EXISTS (SELECT FROM pg_namespace WHERE nspname = %(name)s) AS present,
-    EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %(name)s) AS filled;
+    EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %(name)s) AS filled,
+    to_regclass('cutover.layout') IS NOT NULL AND to_regclass('cutover.homes') IS NOT NULL AS whole;
 
 -- name: layout
 SELECT cutover_homes FROM cutover.layout;

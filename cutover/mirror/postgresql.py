@@ -14,11 +14,12 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
-from cutover.claims.pool import DURABLY, Pool
 from cutover.core.backend import Backend
 from cutover.errors import ConfigurationError, Corrupt, StoreError, Unavailable
 from cutover.mirror.base import Act, Entry, Intent, Rule, Shortfall, State, intent_in, no_tables
 from cutover.stores.postgresql_errors import NoTables
+from cutover.stores.postgresql_place import Place
+from cutover.stores.postgresql_pool import DURABLY, Pool
 from cutover.stores.postgresql_session import Rows, Session
 from cutover.stores.postgresql_url import parse
 from cutover.stores.queries import load_queries
@@ -27,8 +28,6 @@ __all__ = ["PostgresqlOutbox", "PostgresqlStatements"]
 
 LAYOUT: Final = 1
 SUFFIX: Final = "_mirror"
-LONGEST_SCHEMA: Final = 63  # PostgreSQL would cut a longer name short
-HERE: Final = "cutover."  # how the queries are written down
 QUERIES: Final = load_queries("postgresql.sql", package="cutover.mirror")
 
 
@@ -39,13 +38,8 @@ class PostgresqlOutbox:
 
     def __init__(self, url: str) -> None:
         address = parse(url)
-        self._schema = address.schema + SUFFIX
-        if len(self._schema) > LONGEST_SCHEMA:
-            raise ConfigurationError(
-                f"the schema {address.schema!r} is too long for an outbox, which lies in {self._schema!r}; "
-                f"allowed: up to {LONGEST_SCHEMA - len(SUFFIX)} characters"
-            )
-        self._queries = {name: text.replace(HERE, f'"{self._schema}".') for name, text in QUERIES.items()}
+        self._place = Place(address, QUERIES, SUFFIX)
+        self._queries = self._place.queries
         self._pool = Pool(attrs.evolve(address, notify=False))
         self._is_checked = False
 
@@ -63,17 +57,9 @@ class PostgresqlOutbox:
         Raises:
             Corrupt: If the schema holds the tables of another program.
         """
-        lock = "SELECT pg_advisory_xact_lock(hashtextextended(%(lock)s, 0))"
         with self._pool.taken() as session, session.transaction() as transaction:
-            transaction.run(lock, {"lock": f"cutover {self._schema}"})
-            ((is_ours, is_present, is_filled),) = transaction.run(self._queries["places"], {"name": self._schema})
-            if is_ours:
-                return
-            if is_filled:
-                raise Corrupt(f"{self.url} has a schema {self._schema} of another program; choose another one")
-            if not is_present:
-                transaction.run(f'CREATE SCHEMA "{self._schema}"')
-            transaction.run_script(self._queries["create"])
+            if not self._place.make(transaction):
+                transaction.run_script(self._queries["create"])
 
     def register(self, migration: str, rule: Rule) -> None:
         """
@@ -202,10 +188,11 @@ class PostgresqlOutbox:
         self._is_checked = True
 
     def _explained(self, session: Session) -> StoreError:
-        ((is_ours, _, is_filled),) = session.run(self._queries["places"], {"name": self._schema})
+        schema = self._place.schema
+        ((is_ours, _, is_filled),) = session.run(self._queries["places"], {"name": schema})
         if is_ours or is_filled:
-            return Corrupt(f"{self.url} has a schema {self._schema} that is no outbox, or a damaged one")
-        return no_tables(f"{self.url}, schema {self._schema},")
+            return Corrupt(f"{self.url} has a schema {schema} that is no outbox, or a damaged one")
+        return no_tables(f"{self.url}, schema {schema},")
 
     def _intent(self, row: tuple[Any, ...]) -> Intent:
         return intent_in(self.url, row[:-1], age=row[-1])

@@ -20,7 +20,7 @@ from cutover.stores.base import Durability, Reading
 from cutover.stores.postgresql_errors import NoTables
 from cutover.stores.postgresql_fleet import fleet, fold, is_due, report_values
 from cutover.stores.postgresql_hint import Hint
-from cutover.stores.postgresql_schema import checked, explained, for_schema, own_version, set_up
+from cutover.stores.postgresql_schema import checked, explained, own_version, place_at, set_up
 from cutover.stores.postgresql_session import Rows, Session, Transaction
 from cutover.stores.postgresql_url import parse
 from cutover.stores.postgresql_watch import Watch
@@ -40,7 +40,8 @@ class PostgresqlStore:
 
     def __init__(self, url: str) -> None:
         self._address = parse(url)
-        self._queries = for_schema(self._address.schema)
+        self._place = place_at(self._address)
+        self._queries = self._place.queries
         self._session = Session(self._address)
         self._watch = PerProcess(lambda: Watch(Hint(self._address, self._announce)))
 
@@ -127,11 +128,11 @@ class PostgresqlStore:
                 if self._swapped(transaction, expect, values):
                     return
         except NoTables as missing:
-            error = explained(self._session, self._queries, missing)
+            error = explained(self._session, self._place, missing)
             if isinstance(error, Corrupt) or expect is not None:
                 raise error from missing
         with self._session.transaction() as transaction:
-            set_up(transaction, self._queries, self._address)
+            set_up(transaction, self._place)
             if not self._swapped(transaction, expect, values):
                 raise Unavailable(f"{self.url} was changed by another library while its tables were set up")
 
@@ -173,7 +174,7 @@ class PostgresqlStore:
         try:
             return checked(self._address, self._session.run(self._queries[query], values, writes=writes))
         except NoTables as missing:
-            raise explained(self._session, self._queries, missing) from missing
+            raise explained(self._session, self._place, missing) from missing
 
     def _swapped(self, transaction: Transaction, expect: Head | None, values: Mapping[str, Any]) -> bool:
         """

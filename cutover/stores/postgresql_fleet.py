@@ -9,7 +9,8 @@ import attrs
 
 from cutover.core.canonical import decode, encode
 from cutover.core.checkin import TOO_LATE, CheckIn, Fleet, totals_document
-from cutover.stores.postgresql_schema import Queries, own_version
+from cutover.stores.postgresql_place import Queries
+from cutover.stores.postgresql_schema import own_version
 from cutover.stores.postgresql_session import Rows, Transaction
 from cutover.stores.writing import add_documents, hour_of, oldest_open, oldest_taken, sums
 

@@ -2,29 +2,27 @@
 The tables of a PostgreSQL store: what is there, and how they come to be there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from cutover.errors import Corrupt, StoreError, Unavailable
+from cutover.stores.postgresql_place import Place, Queries
 from cutover.stores.postgresql_session import Rows, Session, Transaction
 from cutover.stores.postgresql_url import Address
 from cutover.stores.queries import load_queries
 
-__all__ = ["Queries", "checked", "explained", "for_schema", "own_version", "set_up"]
-
-Queries = Mapping[str, str]
+__all__ = ["checked", "explained", "own_version", "place_at", "set_up"]
 
 #: What leads from each version of the tables to the next. A new place runs all: it looks like one brought up to date.
 STEPS: Final[Sequence[str]] = ("schema_1",)
-HERE: Final = "cutover."  # how the queries are written down
-QUERIES: Final = load_queries("postgresql.sql")
+QUERIES: Final[Queries] = load_queries("postgresql.sql")
 
 
-def for_schema(schema: str) -> Queries:
+def place_at(address: Address) -> Place:
     """
-    Give the queries for a schema of that name, which must need no escaping.
+    Give the schema of the store that has an address.
     """
-    return {name: text.replace(HERE, f'"{schema}".') for name, text in QUERIES.items()}
+    return Place(address, QUERIES)
 
 
 def own_version() -> int:
@@ -49,20 +47,19 @@ def checked(address: Address, rows: Rows) -> Rows:
     return [row[1:] for row in rows]
 
 
-def explained(session: Session, queries: Queries, missing: Unavailable) -> StoreError:
+def explained(session: Session, place: Place, missing: Unavailable) -> StoreError:
     """
     Say what there is where a table was missing: nothing yet, something else, or a store that lost one.
     """
-    address = session.address
-    ((is_ours, _, is_filled),) = session.run(queries["places"], {"name": address.schema})
+    ((is_ours, _, is_filled),) = session.run(place.queries["places"], {"name": place.schema})
     if is_ours:
-        return Corrupt(f"{address.shown} is damaged: tables are missing in schema {address.schema}")
+        return Corrupt(f"{place.address.shown} is damaged: tables are missing in schema {place.schema}")
     if is_filled:
-        return _foreign(address)
+        return place.foreign()
     return missing
 
 
-def set_up(transaction: Transaction, queries: Queries, address: Address) -> None:
+def set_up(transaction: Transaction, place: Place) -> None:
     """
     Create the tables, or bring those of an earlier library up to date; nothing where they are.
 
@@ -71,29 +68,15 @@ def set_up(transaction: Transaction, queries: Queries, address: Address) -> None
     Raises:
         Corrupt: If the schema holds the tables of another program, or those of a later library.
     """
-    transaction.run(
-        "SELECT pg_advisory_xact_lock(hashtextextended(%(lock)s, 0))", {"lock": f"cutover {address.schema}"}
-    )
-    ((is_ours, is_present, is_filled),) = transaction.run(queries["places"], {"name": address.schema})
-    if is_filled and not is_ours:
-        raise _foreign(address)
-    if not is_present:
-        transaction.run(f'CREATE SCHEMA "{address.schema}"')
-    version = _version(transaction, queries) if is_ours else 0
-    checked(address, [(version,)])
+    version = _version(transaction, place) if place.make(transaction) else 0
+    checked(place.address, [(version,)])
     for step in STEPS[version:]:
-        transaction.run_script(queries[step])
+        transaction.run_script(place.queries[step])
     if version < own_version():
-        transaction.run(queries["set_schema"], {"schema": own_version()})
+        transaction.run(place.queries["set_schema"], {"schema": own_version()})
 
 
-def _version(transaction: Transaction, queries: Queries) -> int:
-    rows = transaction.run(queries["schema"])
+def _version(transaction: Transaction, place: Place) -> int:
+    rows = transaction.run(place.queries["schema"])
     value: Any = rows[0][0] if rows else 0
     return int(value)
-
-
-def _foreign(address: Address) -> Corrupt:
-    return Corrupt(
-        f"{address.shown} has a schema {address.schema} of another program; choose another one with ?schema=NAME"
-    )

@@ -98,7 +98,7 @@ def test_a_locked_table(postgresql):
     with homes(postgresql.url(), migration="shop") as place, postgresql.client() as client:
         place.claim("order", 1, NEW)
         with client.transaction():
-            client.execute(f"LOCK TABLE {place._engine._schema}.homes")
+            client.execute(f"LOCK TABLE {place._engine._place.schema}.homes")
             with pytest.raises(Unavailable, match="locked by another transaction") as caught:
                 place.claim("order", 2, NEW)
         assert not caught.value.in_doubt
@@ -132,7 +132,7 @@ def test_a_place_that_is_gone(request, lost, tmp_path):
             (tmp_path / "homes.db").unlink()
         elif lost == "schema":
             with request.getfixturevalue("postgresql").client() as client:
-                client.execute(f"DROP SCHEMA {place._engine._schema} CASCADE")
+                client.execute(f"DROP SCHEMA {place._engine._place.schema} CASCADE")
         else:
             with request.getfixturevalue("valkey_with_log").client() as client:
                 client.delete(*client.scan_iter(f"*{place._engine._target.prefix}*"))
@@ -178,7 +178,7 @@ def damage_postgresql(place, change, url):
     """
     Write into a schema what this library does not write.
     """
-    schema = place._engine._schema
+    schema = place._engine._place.schema
     with psycopg.connect(url.partition("?")[0], autocommit=True) as client:
         if change == "layout":
             client.execute(f"UPDATE {schema}.layout SET cutover_homes = 2")
@@ -243,8 +243,8 @@ def test_a_schema_of_another_program(postgresql):
     """
     url = postgresql.url()
     with homes(url, migration="shop") as place, postgresql.client() as client:
-        client.execute(f"CREATE SCHEMA {place._engine._schema}")
-        client.execute(f"CREATE TABLE {place._engine._schema}.theirs (id int)")
+        client.execute(f"CREATE SCHEMA {place._engine._place.schema}")
+        client.execute(f"CREATE TABLE {place._engine._place.schema}.theirs (id int)")
 
         for ask in (lambda: place.find("order", 1), lambda: place.claim("order", 1, OLD)):
             with pytest.raises(Corrupt, match="of another program"):
@@ -256,7 +256,7 @@ def test_a_schema_that_was_prepared(postgresql):
     An empty schema that an administrator made is filled.
     """
     with homes(postgresql.url(), migration="shop") as place, postgresql.client() as client:
-        client.execute(f"CREATE SCHEMA {place._engine._schema}")
+        client.execute(f"CREATE SCHEMA {place._engine._place.schema}")
 
         assert place.claim("order", 1, NEW) is NEW
 

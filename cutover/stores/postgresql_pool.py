@@ -1,5 +1,5 @@
 """
-A few connections to one PostgreSQL database, shared by the threads of a process.
+A few connections to one PostgreSQL database, shared by the threads of a process: of homes, or of an outbox.
 """
 
 import queue
@@ -43,7 +43,7 @@ class Pool:
             Unavailable: If all are busy for long, or the pool was closed.
         """
         if self._closed:
-            raise Unavailable(f"the homes in {self.address.shown} were closed")
+            raise Unavailable(f"{self.address.shown} was closed")
         free = self._sessions.get().free
         try:
             session = free.get(timeout=PATIENCE)
