@@ -9,19 +9,20 @@ from typing import Final
 from cutover.clock import utc_now
 from cutover.integrations.carriers import Pair
 
-__all__ = ["NOT_MODIFIED", "is_silent", "may_be_shared"]
+__all__ = ["NOT_MODIFIED", "is_private", "may_be_shared"]
 
 NOT_MODIFIED: Final = 304
 FOR_CACHES: Final = ("cdn-cache-control", "surrogate-control", "edge-control")
+LIFETIMES: Final = ("max-age", "stale-while-revalidate", "stale-if-error")  # the others: RFC 5861
 
 
 def may_be_shared(status: int, headers: Iterable[Pair]) -> bool:
     """
-    Tell whether a response says that caches between server and client may store it (RFC 9111, RFC 9213).
+    Tell whether a response says that caches between server and client may give it to others (RFC 9111, RFC 9213).
 
-    That is `public`, `s-maxage`, or a lifetime (`max-age`, `Expires`) that is not `private`; the same in headers for
-    content delivery networks; and any 304, whose headers replace those of what is stored. A response that says nothing
-    counts as not shared: `is_silent`.
+    That is `public`, `s-maxage`, or a lifetime (`max-age`, `Expires`, `stale-while-revalidate`) that is not `private`;
+    the same in headers for content delivery networks; and any 304, whose headers replace those of what is stored. A
+    response that says nothing of the kind counts as not shared, and may be stored all the same: `is_private`.
     """
     if status == NOT_MODIFIED:
         return True
@@ -35,14 +36,17 @@ def may_be_shared(status: int, headers: Iterable[Pair]) -> bool:
             expires = value
         elif _tells_caches(small, value):
             return True
-    return _allows(_directives(",".join(own))) if own else _lies_ahead(expires)
+    return _allows(_directives(",".join(own)), expires)
 
 
-def is_silent(headers: Iterable[Pair]) -> bool:
+def is_private(headers: Iterable[Pair]) -> bool:
     """
-    Tell whether a response leaves it to the caches whether to store it.
+    Tell whether a response forbids caches between server and client to store it.
+
+    Any other may be stored, one with `no-cache` too: it is given to others, with its cookies, as soon as the server has
+    answered the cache with a 304.
     """
-    return not any(name.lower() == "cache-control" for name, _ in headers)
+    return _forbids(_directives(",".join(value for name, value in headers if name.lower() == "cache-control")))
 
 
 def _tells_caches(name: str, value: str) -> bool:
@@ -56,12 +60,20 @@ def _directives(value: str) -> dict[str, str]:
     return {name.strip(): given.strip().strip('"') for name, _, given in parts}
 
 
-def _allows(directives: dict[str, str]) -> bool:
-    if "no-store" in directives or directives.get("private") == "":  # private="set-cookie" forbids that alone
+def _forbids(directives: dict[str, str]) -> bool:
+    return "no-store" in directives or directives.get("private") == ""  # private="set-cookie" forbids that alone
+
+
+def _allows(directives: dict[str, str], expires: str = "") -> bool:
+    if _forbids(directives):
         return False
     if "public" in directives or "s-maxage" in directives:
         return True
-    return directives.get("max-age", "0") != "0" and directives.get("no-cache") != ""  # no-cache="x-name": as private
+    if directives.get("no-cache") == "":  # no-cache="x-name": as private
+        return False
+    if any(directives.get(name, "0") != "0" for name in LIFETIMES):
+        return True
+    return "max-age" not in directives and _lies_ahead(expires)  # max-age counts before Expires
 
 
 def _lies_ahead(expires: str) -> bool:

@@ -75,6 +75,8 @@ def _answered(exchange: Exchange, response: Any) -> Any:
         for name, value in exchange.answer(response.status_code, own):
             if name == "Set-Cookie":
                 response.cookies.load(value)  # Django keeps cookies apart from the headers
+            elif name == "Cache-Control" and name in response.headers:
+                response.headers[name] = f"{response.headers[name]}, {value}"  # and each header once
             else:
                 response.headers[name] = value
     return response

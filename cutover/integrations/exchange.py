@@ -12,7 +12,7 @@ from typing import Any, Final
 from cutover.clock import utc_now
 from cutover.core.backend import UNSET
 from cutover.core.visit import SKEW_SECONDS
-from cutover.integrations.caching import NOT_MODIFIED, is_silent, may_be_shared
+from cutover.integrations.caching import NOT_MODIFIED, is_private, may_be_shared
 from cutover.integrations.carriers import GUEST_AGE, Carrier, HeadersOf, Pair
 from cutover.integrations.guests import guest_id_in, new_guest_id
 from cutover.integrations.rules import Asking, Rules
@@ -112,7 +112,7 @@ class Exchange:
                 self._rules.tell_not_given()
             return []
         added = [pair for pair in self._given(self._visit) if (pair[0].lower(), pair[1]) not in own]
-        if added and is_silent(own) and status != SWITCHING:
+        if added and not is_private(own) and status != SWITCHING:
             added.append(PRIVATE)
         return added
 

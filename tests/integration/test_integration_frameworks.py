@@ -195,6 +195,16 @@ def test_nothing_on_shared_pages(shop, path):
     assert VISIT in client.get("/cart").cookies
 
 
+def test_private_with_a_token(shop):
+    """
+    A page that caches may store, and must ask for each time, is kept from them while it carries a token.
+    """
+    client = shop.client()
+
+    assert client.get("/checked").headers.get_list("cache-control", split_commas=True) == ["no-cache", "private"]
+    assert client.get("/checked").headers["cache-control"] == "no-cache"
+
+
 @pytest.mark.parametrize("name", SHOPS)
 def test_bare(name, tmp_path):
     """

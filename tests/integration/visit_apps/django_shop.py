@@ -70,6 +70,10 @@ def front(request):
     return HttpResponse(shown(ask(request))["backend"], headers={"Cache-Control": "s-maxage=60"})
 
 
+def checked(request):
+    return HttpResponse(shown(ask(request))["backend"], headers={"Cache-Control": "no-cache"})
+
+
 def unchanged(request):
     ask(request)
     return HttpResponse(status=304, headers={"ETag": '"1"'})
@@ -125,6 +129,7 @@ urlpatterns = [
     path("cart", show),
     path("inner/cart", show_async if is_async else show),
     path("front", front),
+    path("checked", checked),
     path("unchanged", unchanged),
     path("login/<user>", login),
     path("logout", logout),

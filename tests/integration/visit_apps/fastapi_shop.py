@@ -65,6 +65,12 @@ async def front(visit: Carried, response: Response):
     return shown(visit)["backend"]
 
 
+@app.get("/checked")
+async def checked(visit: Carried, response: Response):
+    response.headers["Cache-Control"] = "no-cache"
+    return shown(visit)["backend"]
+
+
 @app.get("/unchanged")
 async def unchanged(visit: Carried):
     return Response(status_code=304, headers={"ETag": '"1"'})

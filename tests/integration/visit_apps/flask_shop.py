@@ -41,6 +41,11 @@ def front():
     return shown(ask())["backend"], {"Cache-Control": "s-maxage=60"}
 
 
+@pages.get("/checked")
+def checked():
+    return shown(ask())["backend"], {"Cache-Control": "no-cache"}
+
+
 @pages.get("/unchanged")
 def unchanged():
     ask()

@@ -38,6 +38,10 @@ async def front(request):
     return PlainTextResponse(shown(ask(request))["backend"], headers={"Cache-Control": "s-maxage=60"})
 
 
+async def checked(request):
+    return PlainTextResponse(shown(ask(request))["backend"], headers={"Cache-Control": "no-cache"})
+
+
 async def unchanged(request):
     ask(request)
     return Response(status_code=304, headers={"ETag": '"1"'})
@@ -104,6 +108,7 @@ routes = [
     Route("/cached", cached),
     Route("/cart", show),
     Route("/front", front),
+    Route("/checked", checked),
     Route("/unchanged", unchanged),
     Route("/login/{user}", login),
     Route("/logout", logout),

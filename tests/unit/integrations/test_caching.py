@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutover.integrations.caching import is_silent, may_be_shared
+from cutover.integrations.caching import is_private, may_be_shared
 
 # Dates that are the same in each run: tests are named by them.
 LATER = format_datetime(datetime(9998, 12, 31, tzinfo=UTC), usegmt=True)
@@ -25,6 +25,10 @@ SHARED = [
     {"Cache-Control": 'private="x-name", max-age=60'},
     {"Cache-Control": 'no-cache="x-name", max-age=60'},
     {"Expires": LATER},
+    {"Expires": LATER, "Cache-Control": "must-revalidate"},
+    {"Expires": LATER, "Cache-Control": 'private="x-name"'},
+    {"Cache-Control": "max-age=0, stale-while-revalidate=60"},
+    {"Cache-Control": "stale-if-error=60"},
     {"CDN-Cache-Control": "max-age=60"},
     {"Cloudflare-CDN-Cache-Control": "public", "Cache-Control": "private"},
     {"Surrogate-Control": "max-age=60", "Cache-Control": "no-store"},
@@ -41,6 +45,9 @@ OWN = [
     {"Cache-Control": "max-age=0"},
     {"Cache-Control": "max-age=0, must-revalidate, no-cache, no-store, private"},
     {"Cache-Control": "private", "Expires": LATER},
+    {"Cache-Control": "no-cache", "Expires": LATER},
+    {"Cache-Control": "max-age=0", "Expires": LATER},
+    {"Cache-Control": "max-age=0, stale-while-revalidate=0"},
     {"Expires": EARLIER},
     {"Expires": "0"},
     {"Expires": "-1"},
@@ -95,9 +102,19 @@ def test_any_headers(headers):
     assert may_be_shared(200, headers) in {True, False}
 
 
-def test_silent():
+@pytest.mark.parametrize("control", ["private", "no-store", "NO-CACHE, Private", "max-age=60, private"])
+def test_private(control):
     """
-    A response without Cache-Control leaves it to the caches; any other has decided itself.
+    What forbids caches between server and client to store a response is known as private, in one header or in several.
     """
-    assert is_silent([("Content-Type", "text/html"), ("Expires", "0")])
-    assert not is_silent([("CACHE-CONTROL", "no-cache")])
+    assert is_private([("CACHE-CONTROL", control)])
+    assert is_private([("cache-control", "no-transform"), ("cache-control", control)])
+
+
+@pytest.mark.parametrize("control", ["", "no-cache", "max-age=0, must-revalidate", "no-transform", 'private="x-name"'])
+def test_not_private(control):
+    """
+    Whatever else a response says, a cache may store it, and give it to others after a 304.
+    """
+    assert not is_private([("Content-Type", "text/html"), ("Expires", "0"), ("Cache-Control", control)])
+    assert not is_private([("Content-Type", "private")])

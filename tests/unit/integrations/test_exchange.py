@@ -378,16 +378,28 @@ def test_shared_page(site, status, control, leaves):
     assert VISIT in client.get().cookies
 
 
-@pytest.mark.parametrize("control", ["private", "no-store", "no-cache", "private, max-age=60"])
+@pytest.mark.parametrize("control", ["private", "no-store", "private, max-age=60"])
 def test_own_cache_control(site, control):
     """
-    What the application says about caching is not touched.
+    What the application says about caching is not touched where it keeps caches between off.
     """
     site.handler = lambda place: Answer(200, [("Cache-Control", control), ("X-Key", visit_of(place).key)], b"")
     answer = site.client().get()
 
     assert answer.of("cache-control") == [control]
     assert VISIT in answer.cookies
+
+
+@pytest.mark.parametrize("control", ["no-cache", "max-age=0, must-revalidate", "no-transform"])
+def test_storable_page(site, control):
+    """
+    A page that caches between may store, and give to others after a 304, is private while it carries a token.
+    """
+    site.handler = lambda place: Answer(200, [("Cache-Control", control), ("X-Key", visit_of(place).key)], b"")
+    client = site.client()
+
+    assert client.get().of("cache-control") == [control, "private"]
+    assert client.get().of("cache-control") == [control]
 
 
 def test_pages_that_give_no_token(site):
