@@ -65,6 +65,14 @@ class Proposal:
         """
         return moves(self.before, self.after)
 
+    @property
+    def evicted(self) -> frozenset[str]:
+        """
+        The flows whose visits on NEW it ends.
+        """
+        known = {} if self.before is None else self.before.evictions
+        return frozenset(flow for flow, mark in self.after.evictions.items() if known.get(flow) != mark)
+
 
 def apply(snapshot: Snapshot | None, definition: Migration, first: Snapshot) -> Proposal:
     """

@@ -25,6 +25,7 @@ __all__ = ["MirrorStatus", "Mirrors"]
 MOST: Final = 1000  # dead letters in one answer, or dealt with at once
 LATEST: Final = 10  # acts of operators
 LONGEST_SILENCE: Final = 600.0  # seconds after which nobody makes a write any more: it is put on record each minute
+NEVER_REFUSED: Final = ("rollback", "adopt")
 SEE: Final = "`cutover mirror status` shows them"
 
 
@@ -181,12 +182,13 @@ class Mirrors:
 
     def checked(self, asked: Asked) -> Asked:
         """
-        Refuse what moves keys of a flow whose writes have not all reached both sides. A rollback is never refused.
+        Refuse what moves keys or visits of a flow whose writes have not all reached both sides. A rollback is never
+        refused.
         """
 
         def propose(basis: Basis) -> Proposal:
             proposal = asked(basis)
-            if proposal.verb != "rollback":
+            if proposal.verb not in NEVER_REFUSED:
                 self._refuse(basis.migration, proposal)
             return proposal
 
@@ -202,7 +204,7 @@ class Mirrors:
         """
         Add to a proposed rollback what OLD lacks; to anything else nothing.
         """
-        flows = {move.flow for move in proposal.moves}
+        flows = _moved(proposal)
         if proposal.verb != "rollback" or not flows:
             return proposal
         try:
@@ -213,7 +215,7 @@ class Mirrors:
         return attrs.evolve(proposal, notes=(*proposal.notes, *notes))
 
     def _refuse(self, migration: str, proposal: Proposal) -> None:
-        flows = {move.flow for move in proposal.moves}
+        flows = _moved(proposal)
         late = [one for one in self._shortfalls(migration, flows) if one.backlog > one.rule.allowed_backlog]
         if late:
             names = ", ".join(sorted({one.rule.flow for one in late}))
@@ -247,6 +249,11 @@ class Mirrors:
         if ids is not None:
             _check_known(ids, ())
         return done
+
+
+def _moved(proposal: Proposal) -> frozenset[str]:
+    # A dial that was lowered before moves no key any more, and visits on NEW all the same.
+    return proposal.evicted.union(move.flow for move in proposal.moves)
 
 
 def described(one: Shortfall) -> str:

@@ -13,7 +13,7 @@ from rich.console import Console
 import cutover
 from cutover.cli.status_view import status_view
 from cutover.core.backend import Backend
-from cutover.core.migration import Flow
+from cutover.core.migration import Flow, Journey
 from cutover.errors import ConfigurationError, Refused, Unavailable
 from cutover.mirror.base import Entry, Rule, State
 from cutover.mirror.registry import open_outbox
@@ -155,6 +155,32 @@ def test_rollback(control, outbox):
     assert any("OLD lacks writes: cart.add: OLD lacks 1" in note for note in proposal.notes)
     assert control.snapshot().version == change.version
     assert control.snapshot().dials["cart"] == 0
+
+
+def test_rollback_of_visits_alone(control, outbox):
+    """
+    A rollback that finds the dial at 0% already sends the visits that are still on NEW to OLD, and says what OLD lacks.
+    """
+    control.set("cart", 0, reason="drain")
+    lacking(outbox, side=Backend.NEW)
+    proposal = control.preview.rollback("cart")
+
+    assert any("OLD lacks writes: cart.add: OLD lacks 1" in note for note in proposal.notes)
+    assert not proposal.moves
+
+
+def test_eviction_is_refused(control, outbox):
+    """
+    What moves visits alone is refused like what moves keys: a dial that another flow of its journey holds at 0%.
+    """
+    journeys = {"purchase": Journey(name="purchase", flows=("cart", "pay"), together=True)}
+    control.apply(attrs.evolve(SHOP, journeys=journeys), confirm=True)
+    lacking(outbox, side=Backend.NEW)
+    control.set("cart", 5, reason="visits are drained")
+    with pytest.raises(Refused, match="cart"):
+        control.set("cart", 0, evict=True, reason="errors")
+
+    control.adopt(reason="restored")
 
 
 def test_without_the_outbox(control, place, tmp_path):
