@@ -5,65 +5,28 @@ Read change by change, and kept small: of a ledger of years only those changes s
 accounts for.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import chain, groupby
-from typing import Any, Final, NamedTuple, TypeVar
+from itertools import groupby
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from cutover.core.backend import Backend
-from cutover.core.bucketing import PARTS
 from cutover.core.checkin import LEASE
+from cutover.core.drain_part import UNKNOWN, Drain, Level, Part, Step, Stretch, common
 from cutover.core.instants import parse_instant
 from cutover.core.ledger import Change
-from cutover.core.visit import Order
 
-__all__ = ["Drain", "DrainBook", "Stretch"]
+__all__ = ["DrainBook"]
 
 NEW, OLD = Backend.NEW, Backend.OLD
 MATTERS: Final = frozenset({"definition", "dials", "cohorts", "overrides", "evictions", "epoch"})
-
 TURNS: Final = frozenset({"dials", "cohorts", "evictions", "work", "frozen"})
-UNKNOWN: Final = -1
 
-Level = Mapping[str | None, int]  # effective parts by cohort; under None for whoever has no dial of a cohort's own
 Place = tuple[str, str]  # a journey and a flow, which it may have left since
 Override = tuple[int, Backend]  # the position of a key, and where it was put
 V = TypeVar("V")
-
-
-class Stretch(NamedTuple):
-    """
-    Versions in which a journey had one ttl.
-
-    Attributes:
-        ended: The change that they ended with.
-        settled: Until when an instance that has closed since, or was declared dead, may have run one of them.
-        ttl: How long a visit could live that was entered in them.
-    """
-
-    ended: Order
-    settled: datetime
-    ttl: timedelta
-
-
-@attrs.frozen(kw_only=True)
-class Drain:
-    """
-    A change after which visits of a flow may go on, on a side which the dials no longer give them.
-
-    Attributes:
-        at: When it was made.
-        level: Where the dial was before: once it is there again, nothing drains. `UNKNOWN` where no dial did it.
-        stretches: In which the visits may have been entered; the last ends with the change.
-    """
-
-    side: Backend
-    version: int
-    at: datetime
-    level: int
-    stretches: tuple[Stretch, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -74,68 +37,6 @@ class _Journey:
 
 
 @attrs.frozen(kw_only=True)
-class _Part:
-    """
-    A flow of a journey, from when visits may first hold its side.
-
-    Attributes:
-        level: What holds for it. A cohort that once had a dial of its own is followed for ever.
-        drains: By cohort, those of lowered and of raised dials.
-        by_name: The last one towards each side that an override made.
-        left: The stretches in which visits could be given its side, if it has left the journey.
-    """
-
-    level: Level
-    drains: Mapping[str | None, tuple[Drain, ...]] = attrs.field(factory=lambda: {None: ()})
-    by_name: tuple[Drain, ...] = ()
-    left: tuple[Stretch, ...] | None = None
-
-    def all(self) -> Iterator[Drain]:
-        for drains in (*self.drains.values(), self.by_name):
-            yield from drains
-
-    def mapped(self, change: Callable[[Drain], Drain | None]) -> "_Part":
-        """
-        Change each drain; None takes it away.
-        """
-
-        def changed(drains: Iterable[Drain]) -> tuple[Drain, ...]:
-            return tuple(new for drain in drains if (new := change(drain)) is not None)
-
-        by_cohort = {cohort: changed(drains) for cohort, drains in self.drains.items()}
-        return attrs.evolve(self, drains=by_cohort, by_name=changed(self.by_name))
-
-    def named(self, drain: Drain) -> "_Part":
-        """
-        Add what an override made; the later one accounts for all that was made so before.
-        """
-        same = [one for one in (*self.by_name, drain) if one.side is drain.side]
-        others = (one for one in self.by_name if one.side is not drain.side)
-        return attrs.evolve(self, by_name=(*others, max(same, key=lambda one: one.version)))
-
-    def remembered(self, side: Backend) -> "_Part":
-        """
-        Keep what drains on a side for a key that no longer follows the dial, which may go back to where it was.
-        """
-        last = max((one for one in self.all() if one.side is side), key=lambda one: one.version, default=None)
-        return self if last is None else self.named(last)
-
-
-class _Step(NamedTuple):
-    """
-    What a change does to the flows that go together. A tuple, because a ledger has thousands.
-
-    Attributes:
-        level: What holds for them after it.
-        evictions: The flows whose visits on NEW it ends, among others.
-    """
-
-    change: Change
-    level: Level
-    evictions: Collection[str]
-
-
-@attrs.frozen(kw_only=True)
 class _Before:
     """
     What a change may alter, as it was.
@@ -143,7 +44,7 @@ class _Before:
 
     epoch: int
     journeys: Mapping[str, _Journey]
-    parts: Mapping[Place, _Part]
+    parts: Mapping[Place, Part]
     digests: frozenset[str]
     named: Mapping[tuple[str, str], Override]  # by flow and digest
 
@@ -161,7 +62,7 @@ class DrainBook:
         self._journeys: dict[str, _Journey] = {}
         self._of: dict[str, _Journey] = {}  # by flow
         self._ended: dict[str, tuple[Stretch, ...]] = {}  # by journey, those before its last ttl
-        self._parts: dict[Place, _Part] = {}
+        self._parts: dict[Place, Part] = {}
 
     def extended(self, changes: Iterable[Change]) -> "DrainBook":
         """
@@ -196,7 +97,7 @@ class DrainBook:
         Learn what changes say that turn dials and do nothing else, at once: most of a ledger is such.
         """
         together = {flow: self._with(flow) for _, flow in self._parts}
-        steps: dict[tuple[str, ...], list[_Step]] = {members: [] for members in together.values()}
+        steps: dict[tuple[str, ...], list[Step]] = {members: [] for members in together.values()}
         for change in run:
             effects = change.effects
             dials, cohorts, evictions = (
@@ -208,18 +109,18 @@ class DrainBook:
             if cohorts:
                 _merge_twice(self._cohorts, cohorts, int)
             for members in {together[flow] for flow in (*dials, *cohorts, *evictions) if flow in together}:
-                steps[members].append(_Step(change, self._level(members), evictions))
+                steps[members].append(Step(change, self._level(members), evictions))
         for place in self._parts:
             if taken := steps[together[place[1]]]:
                 self._parts[place] = self._turned(place, taken)
 
-    def _turned(self, place: Place, steps: Sequence[_Step]) -> _Part:
+    def _turned(self, place: Place, steps: Sequence[Step]) -> Part:
         (name, flow), part = place, self._parts[place]
 
         def stretches(change: Change) -> tuple[Stretch, ...]:
             return self._stretches(name, self._journeys[name], change) if part.left is None else part.left
 
-        return _turned(part, flow, steps, stretches)
+        return part.turned(flow, steps, stretches)
 
     def _take(self, change: Change) -> None:
         if change.verb == "dead":
@@ -306,19 +207,20 @@ class DrainBook:
         if part is None:
             part = self._newcomer(name, before)
         if part is None:
-            self._parts[place] = _Part(level=level)
+            self._parts[place] = Part(level=level)
             return
         stretches = ended[name] if part.left is None else part.left
         is_in = flow in self._flows(name)
         if is_in and part.left is not None:
             part, stretches = attrs.evolve(part, left=None), ended[name]
             # What its visits hold by now depends on what they met while it was away.
-            part = part.named(_drain(NEW, UNKNOWN, stretches, change)).named(_drain(OLD, UNKNOWN, stretches, change))
+            for side in (NEW, OLD):
+                part = part.named(Drain.after(change, side, UNKNOWN, stretches))
         part = self._renamed(part, place, level, before, stretches, change)
         if self._is_adopted(before):
             part = attrs.evolve(part, level=dict.fromkeys(part.level, 0))
-        step = _Step(change, level, change.effects.get("evictions", {}))
-        part = _turned(part, flow, [step], lambda _: stretches)
+        step = Step(change, level, change.effects.get("evictions", {}))
+        part = part.turned(flow, [step], lambda _: stretches)
         if not is_in and part.left is None:
             part = attrs.evolve(part, left=stretches)
         self._parts[place] = part
@@ -331,27 +233,27 @@ class DrainBook:
         # anywhere that the dials now call NEW.
         return before.epoch != self._epoch
 
-    def _newcomer(self, journey: str, before: _Before) -> _Part | None:
+    def _newcomer(self, journey: str, before: _Before) -> Part | None:
         """
         Give the part that a flow which comes into a journey begins with: visits on their way take it along.
         """
         others = self._others(journey, before)
         if not others or not self._journeys[journey].together:
             return None
-        return _common([before.parts[journey, flow] for flow in others])
+        return common([before.parts[journey, flow] for flow in others])
 
     def _others(self, journey: str, before: _Before) -> tuple[str, ...]:
         return tuple(flow for flow in self._flows(journey) if (journey, flow) in before.parts)
 
     def _renamed(
         self,
-        part: _Part,
+        part: Part,
         place: Place,
         level: Level,
         before: _Before,
         stretches: tuple[Stretch, ...],
         change: Change,
-    ) -> _Part:
+    ) -> Part:
         """
         Add the drains of those keys that overrides send elsewhere.
         """
@@ -369,7 +271,7 @@ class DrainBook:
             sides_before = {OLD} if is_adopted else set().union(*(_possible(was, key, part.level) for was in were))
             for side, other in ((NEW, OLD), (OLD, NEW)):
                 if other in sides_after and side in sides_before:
-                    part = part.named(_drain(side, UNKNOWN, stretches, change))
+                    part = part.named(Drain.after(change, side, UNKNOWN, stretches))
                 elif other in sides_after:
                     part = part.remembered(side)
         return part
@@ -382,83 +284,12 @@ class DrainBook:
         def later(stretch: Stretch) -> Stretch:
             return stretch._replace(settled=max(stretch.settled, declared)) if seen < stretch.settled else stretch
 
-        def changed(drain: Drain) -> Drain:
-            return attrs.evolve(drain, stretches=tuple(map(later, drain.stretches)))
-
         self._ended = {name: tuple(map(later, ended)) for name, ended in self._ended.items()}
-        for place, part in self._parts.items():
-            left = None if part.left is None else tuple(map(later, part.left))
-            self._parts[place] = attrs.evolve(part.mapped(changed), left=left)
-
-
-def _common(parts: Sequence[_Part]) -> _Part:
-    """
-    Give what may hold for a flow that visits take to NEW where all the others are, and to OLD where one of them is.
-    """
-    cohorts = dict.fromkeys(cohort for part in parts for cohort in part.level)
-    return _Part(
-        level={cohort: min(part.level.get(cohort, part.level[None]) for part in parts) for cohort in cohorts},
-        drains={
-            cohort: tuple(dict.fromkeys(d for part in parts for d in part.drains.get(cohort, part.drains[None])))
-            for cohort in cohorts
-        },
-        by_name=tuple(dict.fromkeys(drain for part in parts for drain in part.by_name)),
-        left=() if any(part.left is not None for part in parts) else None,
-    )
-
-
-def _turned(
-    part: _Part, flow: str, steps: Sequence[_Step], stretches: Callable[[Change], tuple[Stretch, ...]]
-) -> _Part:
-    """
-    Go to other levels, one after the other; for each cohort by itself.
-    """
-    evicted = max((number for number, step in enumerate(steps, 1) if flow in step.evictions), default=0)
-    drains, levels = {}, {}
-    for cohort in dict.fromkeys(chain(part.level, *(step.level for step in steps))):
-        values = [
-            part.level.get(cohort, part.level[None]),
-            *(step.level.get(cohort, step.level[None]) for step in steps),
-        ]
-        mine = part.drains.get(cohort, part.drains[None])
-        lowest, highest = min(values), PARTS if evicted else max(values)
-        kept = [d for d in mine if (d.level > highest if d.side is NEW else d.level < lowest)]
-        made = [
-            _drain(side, values[number], stretches(steps[number].change), steps[number].change)
-            for number, side in _unanswered(values)
-            if side is OLD or number >= evicted
-        ]
-        drains[cohort], levels[cohort] = (*kept, *made), values[-1]
-    by_name = tuple(drain for drain in part.by_name if drain.side is OLD) if evicted else part.by_name
-    return attrs.evolve(part, level=levels, drains=drains, by_name=by_name)
-
-
-def _unanswered(values: Sequence[int]) -> list[tuple[int, Backend]]:
-    """
-    Number the steps down, and up, after which the dial never was again where it was before; oldest first.
-
-    What a dial drains is over for good as soon as it is back: to go away again is another step, with as many visits or
-    more.
-    """
-    lowest = highest = values[-1]
-    found = []
-    for number in range(len(values) - 2, -1, -1):
-        before = values[number]
-        if before > highest:
-            found.append((number, NEW))
-            highest = before
-        elif before < lowest:
-            found.append((number, OLD))
-            lowest = before
-    return found[::-1]
+        self._parts = {place: part.extended(later) for place, part in self._parts.items()}
 
 
 def _only_turns(change: Change) -> bool:
     return change.verb != "dead" and TURNS.issuperset(change.effects)
-
-
-def _drain(side: Backend, level: int, stretches: tuple[Stretch, ...], change: Change) -> Drain:
-    return Drain(side=side, version=change.version, at=change.at, level=level, stretches=stretches)
 
 
 def _possible(override: Override | None, key: Override, level: Level) -> set[Backend]:

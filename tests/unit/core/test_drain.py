@@ -14,7 +14,7 @@ from strategies import NOON
 from cutover.core.backend import Backend
 from cutover.core.checkin import LEASE, MOST_RAN, CheckIn, InstanceState, Ran
 from cutover.core.drain import draining, reach
-from cutover.core.drain_book import Drain, Stretch
+from cutover.core.drain_part import Drain, Stretch
 from cutover.core.snapshot import Head
 from cutover.core.visit import SKEW
 
