@@ -203,10 +203,10 @@ class Shadow:
         try:
             async with asyncio.timeout(self._terms.deadline) as deadline:
                 second = self._judge.returned(await job.function(*job.arguments, **job.named))
-        except (asyncio.CancelledError, GeneratorExit):
-            self._settle(job, Verdict.DROPPED)
-            raise
-        except BaseException as error:  # noqa: BLE001 - a shadow that exits must not end the event loop
+        except BaseException as error:
+            if _ends_the_task(error):
+                self._settle(job, Verdict.DROPPED)
+                raise
             if deadline.expired():
                 self._settle(job, Verdict.TIMEOUT)
                 return
@@ -265,6 +265,16 @@ class Shadow:
         path = f".{difference.path}.".replace(f".{key}.", ".?.")[1:-1]
         names = path.split(".") if path else []
         return ".".join(name if PLAIN_NAME.fullmatch(name) else "?" for name in names), old, new
+
+
+def _ends_the_task(error: BaseException) -> bool:
+    """
+    Tell an end of the task from a `CancelledError` that the other side raised by itself: its answer, like any other.
+    """
+    if isinstance(error, GeneratorExit):
+        return True
+    task = asyncio.current_task() if isinstance(error, asyncio.CancelledError) else None
+    return task is not None and task.cancelling() > 0
 
 
 def _noise(verdict: Verdict) -> Verdict:

@@ -310,14 +310,15 @@ def test_a_task_that_will_not_stop():
     assert place.verdicts() == {"timeout": 1}
 
 
-def test_a_timeout_of_its_own_is_an_error():
+@pytest.mark.parametrize("error", [TimeoutError("mine"), asyncio.CancelledError()], ids=["timeout", "cancelled"])
+def test_what_the_other_side_raises_by_itself_is_an_error(error):
     """
-    What the other side raises by itself is its error, also where that is a TimeoutError.
+    What the other side raises by itself is its error, also where that is a TimeoutError or a CancelledError.
     """
     place = Place(0, PARTS)
 
     async def calls():
-        switch = place.flow.switch(old=as_async(Back(1)), new=as_async(Back(TimeoutError("mine"))), **QUIET)
+        switch = place.flow.switch(old=as_async(Back(1)), new=as_async(Back(error)), **QUIET)
         await switch("user-1")
         await until_async(place.verdicts)
 
