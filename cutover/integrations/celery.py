@@ -48,16 +48,26 @@ def task_home(task: Any) -> object:
     return None if home == "" else home
 
 
-def task_visit(task: Any, journey: Journey, key: object, *, cohort: str | None = None, home: object = UNSET) -> Visit:
+def task_visit(
+    task: Any,
+    journey: Journey,
+    key: object,
+    *,
+    cohort: str | None = None,
+    home: object = UNSET,
+    synthetic: bool = False,
+) -> Visit:
     """
     Enter the visit that a task was sent with; a home that came along is the visit's home, if no other is given.
 
     Args:
         task: The bound task, ``self``.
         key: The same as of the visit: a token without it is worth nothing.
+        synthetic: As for `Journey.enter`.
     """
     token = _headers(task).get(f"{VISIT}{journey.name}")
-    return journey.enter(key, token=token, cohort=cohort, home=task_home(task) if home is UNSET else home)
+    home = task_home(task) if home is UNSET else home
+    return journey.enter(key, token=token, cohort=cohort, home=home, synthetic=synthetic)
 
 
 def _headers(task: Any) -> dict[str, Any]:

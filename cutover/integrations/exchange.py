@@ -132,10 +132,9 @@ class Exchange:
             was = self._asked(rules.was) or self._guest()
             token = self._brought = self._chosen(key, was)
             self._withheld = token is None and rules.carrier.is_withheld(self._headers)
+        synthetic = before.synthetic if before is not None else bool(self._asked(rules.synthetic))
         cohort = self._asked(rules.cohort)
-        if was is None:
-            return rules.journey.enter(key, token=token, cohort=cohort, home=home)
-        return rules.journey.enter(key, token=token, cohort=cohort, was=was, home=home)
+        return rules.journey.enter(key, token=token, cohort=cohort, was=was, home=home, synthetic=synthetic)
 
     def _asked(self, function: Asking | None) -> Any:
         return None if function is None else function(self._where)

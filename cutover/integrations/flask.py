@@ -26,6 +26,7 @@ def carry_visits(
     guest: GuestCarrier = LIKE_THE_VISIT,
     cohort: Asking | None = None,
     was: Asking | None = None,
+    synthetic: Asking | None = None,
 ) -> None:
     """
     Let an application carry the visits of one journey; once for each journey, before other `after_request` functions.
@@ -35,7 +36,7 @@ def carry_visits(
     The other arguments are those of `Rules`; functions are called with the request, in its context. The token is
     written by an `after_request` function, since Flask saves the session before a WSGI middleware sees the response.
     """
-    rules = Rules(journey, key=key, carrier=carrier, guest=guest, cohort=cohort, was=was)
+    rules = Rules(journey, key=key, carrier=carrier, guest=guest, cohort=cohort, was=was, synthetic=synthetic)
     inner = app.wsgi_app
 
     def begun(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

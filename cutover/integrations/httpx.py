@@ -18,6 +18,7 @@ from cutover.errors import ConfigurationError
 from cutover.router.current import CURRENT
 from cutover.router.flow import Flow
 from cutover.router.switch import is_coroutine
+from cutover.router.visits import is_synthetic
 
 __all__ = ["HOME", "KEY", "AsyncSwitchTransport", "SwitchTransport"]
 
@@ -58,7 +59,7 @@ class _Switch:
         """
         Decide where a request goes, turn it there, and count what comes of it.
         """
-        side = self._side(request)
+        key, side = self._decided(request)
         call = _Call(self._turned(request, self._bases[side]))
         token = CURRENT.set((self._flow.name, side, self._flow.plan.version))
         began = perf_counter()
@@ -66,21 +67,25 @@ class _Switch:
             yield call
             self._turn_back(request, call, self._bases[side])
         except BaseException as error:
-            self._flow.called(side, _outcome_of(request.method, error), perf_counter() - began)
+            self._count(key, side, _outcome_of(request.method, error), perf_counter() - began)
             raise
         else:
-            self._flow.called(side, call.outcome, perf_counter() - began)
+            self._count(key, side, call.outcome, perf_counter() - began)
         finally:
             CURRENT.reset(token)
 
-    def _side(self, request: httpx.Request) -> Backend:
+    def _count(self, key: object, side: Backend, outcome: str, seconds: float) -> None:
+        if not is_synthetic(key):
+            self._flow.called(side, outcome, seconds)
+
+    def _decided(self, request: httpx.Request) -> tuple[object, Backend]:
         home = request.extensions.get(HOME, UNSET)
         if home is UNSET and self._home is not None:
             home = self._home(request)
         key: Any = request.extensions.get(KEY)
         if key is None and self._key is not None:
             key = self._key(request)
-        return self._flow.route(key, None, home)
+        return key, self._flow.route(key, None, home)
 
     def _turned(self, request: httpx.Request, base: httpx.URL) -> httpx.Request:
         path = _prefix(base) + request.url.raw_path[len(_prefix(self._named(request))) :]

@@ -40,12 +40,13 @@ class Rules:
         guest: Carrier of guests' ids; left out, like that of the token. None: guests have no key.
         cohort: Gives the key's cohort.
         was: Gives the key that the token may be bound to besides; the guest's id is known anyway.
+        synthetic: Tells whether a load test, a probe or a bot sent the request.
 
     Raises:
         ConfigurationError: If an argument can never work.
     """
 
-    __slots__ = ("_told", "carrier", "cohort", "guest", "journey", "key", "was")
+    __slots__ = ("_told", "carrier", "cohort", "guest", "journey", "key", "synthetic", "was")
 
     def __init__(
         self,
@@ -56,10 +57,11 @@ class Rules:
         guest: GuestCarrier = LIKE_THE_VISIT,
         cohort: Asking | None = None,
         was: Asking | None = None,
+        synthetic: Asking | None = None,
     ) -> None:
         if not isinstance(journey, Journey):
             raise ConfigurationError(f'journey is {journey!r}; allowed: what router.journey("NAME") gives')
-        for name, function in (("key", key), ("cohort", cohort), ("was", was)):
+        for name, function in (("key", key), ("cohort", cohort), ("was", was), ("synthetic", synthetic)):
             if function is None:
                 continue
             if not callable(function):
@@ -74,6 +76,7 @@ class Rules:
         self.key = key
         self.cohort = cohort
         self.was = was
+        self.synthetic = synthetic
         self.carrier = (carrier or Cookie()).named_for(journey.name)
         self.guest = _guest_carrier(self.carrier, guest)
 

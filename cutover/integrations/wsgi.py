@@ -50,9 +50,10 @@ class VisitMiddleware:
         guest: GuestCarrier = LIKE_THE_VISIT,
         cohort: Asking | None = None,
         was: Asking | None = None,
+        synthetic: Asking | None = None,
     ) -> None:
         self.app = app
-        self._rules = Rules(journey, key=key, carrier=carrier, guest=guest, cohort=cohort, was=was)
+        self._rules = Rules(journey, key=key, carrier=carrier, guest=guest, cohort=cohort, was=was, synthetic=synthetic)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """

@@ -17,7 +17,7 @@ from cutover.router.counting import Cell, FlowCells
 from cutover.router.judging import BROKE_OFF
 from cutover.router.request import Request
 from cutover.router.strangers import kind_of, text_of, truth
-from cutover.router.visits import Visit
+from cutover.router.visits import Visit, is_synthetic
 
 if TYPE_CHECKING:
     from cutover.router.switch import Claiming, Switch
@@ -123,7 +123,7 @@ class Flow:
         """
         plan = self._plan
         cell, hash_ = self._find(plan, key, cohort, home)
-        next(cell.ticks if synthetic is False else self._ticks(cell, synthetic))
+        next(cell.ticks if synthetic is False and type(key) is not Visit else self._ticks(cell, key, synthetic))
         return _decision(self.name, plan, key, cell, hash_)
 
     def peek(self, key: object, cohort: str | None = None, home: object = UNSET, synthetic: bool = False) -> Decision:
@@ -158,6 +158,7 @@ class Flow:
         fallback_percent: float = 10,
         attempt: Callable[..., str | None] | None = None,
         homes: "Claiming | None" = None,
+        synthetic: Callable[..., object] | None = None,
         compare: Compare | None = None,
         ignore_fields: tuple[str, ...] = (),
         redact: Redact = structure_of,
@@ -189,6 +190,9 @@ class Flow:
             attempt: Gives the idempotency key of a call. Its side is claimed in *homes* before the back end is called,
                 so that a retry goes to the same side, whatever dial, visit or rollback say. None claims nothing.
             homes: What `cutover.homes` gave.
+            synthetic: Tells of a call's own arguments whether a load test, a probe or a bot makes it. As one on a
+                synthetic visit it is routed as usual and counted apart, is compared with nothing, and no other side
+                answers for it. One that raises tells no.
             compare: Tells whether two answers are the same; left out, they are compared part by part.
             ignore_fields: Where answers may differ, as ``("updated_at", "items.*.rank")``.
             redact: Shows a value that differs to operators, given its path; left out, only its kind and size are shown.
@@ -217,6 +221,7 @@ class Flow:
             fallback_percent=fallback_percent,
             attempt=attempt,
             homes=homes,
+            synthetic=synthetic,
             shadow=ShadowTerms(
                 compare=compare,
                 ignore_fields=ignore_fields,
@@ -287,7 +292,7 @@ class Flow:
         )
         return write
 
-    def take(self, decision: Decision, held: Backend | None = None) -> None:
+    def take(self, decision: Decision, held: Backend | None = None, *, synthetic: bool = False) -> None:
         """
         Count a decision that was peeked at.
 
@@ -297,7 +302,7 @@ class Flow:
         backend, reason = decision.backend, decision.reason
         if held is not None and held is not backend:
             backend, reason = held, Reason.HOME
-        next(self.cells.decisions[backend, reason].ticks)
+        next((self.cells.synthetic[backend] if synthetic else self.cells.decisions[backend, reason]).ticks)
 
     def note_failure(self, backend: Backend, reason: object) -> None:
         """
@@ -358,10 +363,11 @@ class Flow:
         """
         Do what `route` does, on the general path.
         """
-        return next(self._ticks(self._find(self._plan, key, cohort, home)[0], synthetic))
+        return next(self._ticks(self._find(self._plan, key, cohort, home)[0], key, synthetic))
 
-    def _ticks(self, cell: Cell, synthetic: object) -> Ticks:
-        return self.cells.synthetic[cell.backend].ticks if truth(synthetic) else cell.ticks
+    def _ticks(self, cell: Cell, key: object, synthetic: object) -> Ticks:
+        apart = truth(synthetic) or is_synthetic(key)
+        return self.cells.synthetic[cell.backend].ticks if apart else cell.ticks
 
     def _find(self, plan: FlowPlan, key: object, cohort: object, home: object) -> tuple[Cell, int | None]:
         if type(key) is Visit and key.migration != plan.migration and None not in (key.migration, plan.migration):

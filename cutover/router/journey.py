@@ -16,7 +16,7 @@ from cutover.core.snapshot import Snapshot
 from cutover.core.visit import UNVERSIONED, Claims, Order, entered, resumed
 from cutover.router.compiled import Circumstances, FlowPlan
 from cutover.router.counting import Cell, VisitCells
-from cutover.router.strangers import kind_of, text_of
+from cutover.router.strangers import kind_of, text_of, truth
 from cutover.router.tokens import Tokens
 from cutover.router.visits import Visit
 
@@ -111,6 +111,7 @@ class Journey:
     """
 
     __slots__ = (
+        "_apart",
         "_cohort_of",
         "_migration",
         "_notices",
@@ -136,6 +137,7 @@ class Journey:
         self.tokens = tokens
         self.keeps: object = None
         self.cells = VisitCells(name)
+        self._apart = VisitCells(name)  # of synthetic visits; nobody reads them
         self._notices = notices
         self._cohort_of = cohort_of
         self._migration = migration
@@ -152,6 +154,7 @@ class Journey:
         cohort: str | None = None,
         was: object = None,
         home: object = UNSET,
+        synthetic: bool = False,
     ) -> Visit:
         """
         Go on with the visit of a token, or begin one: every flow of the journey is decided once.
@@ -167,25 +170,29 @@ class Journey:
             was: The key that the token may be bound to besides: the guest who has logged in, or the user who has
                 logged out. The visit goes on under *key*.
             home: Where the thing already lives that the visit is about, as for `Flow.route`: the visit goes there.
+            synthetic: A load test, a probe or a bot is on the visit: it is not counted among visits, and what it does
+                is counted as what is synthetic for `Flow.route`.
         """
         plan, now = self._plan, int(self._now())
+        apart = synthetic is not False and truth(synthetic)
+        cells = self._apart if apart else self.cells
         if type(key) is Visit:
             cohort = key.cohort if cohort is None else cohort
             key = key.key
-        claims, renamed = self._brought(plan, token, key, was, now)
+        claims, renamed = self._brought(plan, cells, token, key, was, now)
         cohort = self._cohort(plan, key, cohort, claims)
         sides, evicted = plan.sides(claims, key, cohort)
-        next((self.cells.entered if claims is None else self.cells.resumed).ticks)
+        next((cells.entered if claims is None else cells.resumed).ticks)
         if evicted:
-            next(self.cells.evicted.ticks)
+            next(cells.evicted.ticks)
         lives = Backend.OLD
         if home is not UNSET:
             lives = plan.side_of_home(home)
             sides = dict.fromkeys(sides, lives)
         if claims is not None and not (renamed or evicted or _is_news(claims, sides, cohort, now)):
-            return Visit(self, key, cohort, sides, claims, home=home, lives=lives, token=token)
+            return Visit(self, key, cohort, sides, claims, home=home, lives=lives, token=token, synthetic=apart)
         claims = self._claims(plan, claims, key, cohort, sides, now)
-        return Visit(self, key, cohort, sides, claims, home=home, lives=lives)
+        return Visit(self, key, cohort, sides, claims, home=home, lives=lives, synthetic=apart)
 
     def left(self) -> None:
         """
@@ -220,7 +227,7 @@ class Journey:
         self.cells = VisitCells(self.name)
 
     def _brought(
-        self, plan: JourneyPlan, token: object, key: object, was: object, now: int
+        self, plan: JourneyPlan, cells: VisitCells, token: object, key: object, was: object, now: int
     ) -> tuple[Claims | None, bool]:
         """
         Give what a token says, where it is honoured, and whether the visit goes on under another key.
@@ -230,24 +237,20 @@ class Journey:
             return None, False
         read = self.tokens.read(text, plan.audience)
         if read is None:
-            return self._refused(self.cells.rejected)
+            return _refused(cells.rejected)
         claims, signer = read
         renamed = False
         if not self.tokens.is_bound(claims, signer, key):
             renamed = was is not None and self.tokens.is_bound(claims, signer, was)
             if not renamed:
-                return self._refused(self.cells.rejected)
+                return _refused(cells.rejected)
         if claims.is_early(now) or claims.audience.rpartition("/")[2] != self.name:
-            return self._refused(self.cells.rejected)
+            return _refused(cells.rejected)
         if claims.is_over(now):
-            return self._refused(self.cells.expired)
+            return _refused(cells.expired)
         if renamed:
-            next(self.cells.renamed.ticks)
+            next(cells.renamed.ticks)
         return claims, renamed
-
-    def _refused(self, cell: Cell) -> tuple[None, bool]:
-        next(cell.ticks)
-        return None, False
 
     def _cohort(self, plan: JourneyPlan, key: object, cohort: object, claims: Claims | None) -> str | None:
         if cohort is None and self._cohort_of is not None:
@@ -293,6 +296,11 @@ class Journey:
             until=now + int(defined.ttl.total_seconds()),
             idle=int(defined.idle.total_seconds()),
         )
+
+
+def _refused(cell: Cell) -> tuple[None, bool]:
+    next(cell.ticks)
+    return None, False
 
 
 def _is_news(claims: Claims, sides: Mapping[str, Backend], cohort: str | None, now: int) -> bool:

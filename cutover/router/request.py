@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from cutover.core.backend import UNSET, Backend, Decision
 from cutover.router.current import CURRENT
 from cutover.router.strangers import truth
+from cutover.router.visits import is_synthetic
 
 if TYPE_CHECKING:
     from cutover.router.flow import Flow
@@ -32,7 +33,7 @@ class Request:
     ) -> None:
         self._flow = flow
         self._arguments = (key, cohort, home)
-        self._synthetic = truth(synthetic)
+        self._synthetic = truth(synthetic) or is_synthetic(key)
         self._began = 0.0
         self._failed = ""
         self.decision: Decision | None = None

@@ -23,7 +23,7 @@ from cutover.router.flow import Flow, Notices
 from cutover.router.judging import Budget, Judge
 from cutover.router.shadow import Shadow, ShadowTerms
 from cutover.router.strangers import kind_of
-from cutover.router.visits import Visit
+from cutover.router.visits import Visit, is_synthetic
 
 __all__ = ["Claiming", "Switch", "is_coroutine", "switch_of"]
 
@@ -77,6 +77,7 @@ class Switch:
         claim: Claims it, a coroutine function where the back ends' are.
         fallback: Exceptions after which OLD answers for NEW.
         budget: How often.
+        synthetic: Tells of a call's own arguments whether it is counted apart.
         shadow: Asks the other side, too; None where a call may change something.
     """
 
@@ -91,6 +92,7 @@ class Switch:
     claim: Function | None = None
     fallback: tuple[type[Exception], ...] = ()
     budget: Budget | None = None
+    synthetic: Function | None = None
     shadow: Shadow | None = None
 
     def build(self) -> Function:
@@ -98,7 +100,7 @@ class Switch:
         Give the function of the two.
         """
         by_arguments = callable(self.home) or callable(self.cohort)
-        is_plain = not (by_arguments or self.attempt or self.fallback or self.judge.failed)
+        is_plain = not (by_arguments or self.attempt or self.fallback or self.judge.failed or self.synthetic)
         built = (_asynchronous if self.is_async else _synchronous)(self, is_plain)
         built.__name__ = built.__qualname__ = self.flow.name
         return built
@@ -109,11 +111,12 @@ class Switch:
         """
         return self.shadow is not None and self.flow.plan.shadow > 0
 
-    def broke(self, side: Backend, error: BaseException, seconds: float) -> None:
+    def broke(self, key: object, side: Backend, error: BaseException, seconds: float) -> None:
         """
         Count a call that raised.
         """
-        self.flow.called(side, self.judge.outcome(self.judge.raised(error)), seconds)
+        if not is_synthetic(key):
+            self.flow.called(side, self.judge.outcome(self.judge.raised(error)), seconds)
 
     def after_fork(self) -> None:
         """
@@ -134,15 +137,17 @@ class Switch:
         cohort: Any = self._cohort_of(*arguments, **named) if callable(self.cohort) else self.cohort
         # What lives on one side is not on the other, whatever that would answer.
         lives_there = home is not UNSET or (type(key) is Visit and key.home is not UNSET)
+        apart = is_synthetic(key) or self._is_synthetic(arguments, named)
         if self.attempt is None:
-            side = self.flow.route(key, cohort, home)
+            side = self.flow.route(key, cohort, home, apart)
         else:
-            claimed = yield from self._claimed(self.flow.peek(key, cohort, home), arguments, named)
+            decision = self.flow.peek(key, cohort, home)
+            claimed = yield from self._claimed(decision, arguments, named, apart=apart)
             if claimed.error is not None:
                 return claimed
             side = claimed.value
-        answer = yield from self._timed(side, arguments, named)
-        if lives_there:
+        answer = yield from self._timed(side, arguments, named, apart=apart)
+        if lives_there or apart:
             return answer
         if side is Backend.NEW and answer.failed and isinstance(answer.error, self.fallback) and self._may_fall_back():
             next(self.flow.cells.fallbacks.ticks)
@@ -151,7 +156,7 @@ class Switch:
             self.shadow.offer(side, self.flow.plan.version, answer, arguments, named)
         return answer
 
-    def _timed(self, side: Backend, arguments: tuple[Any, ...], named: dict[str, Any]) -> Steps:
+    def _timed(self, side: Backend, arguments: tuple[Any, ...], named: dict[str, Any], *, apart: bool = False) -> Steps:
         token = CURRENT.set((self.flow.name, side, self.flow.version))
         began = perf_counter()
         answer = yield Step(self.new if side is Backend.NEW else self.old, arguments, named)
@@ -161,24 +166,32 @@ class Switch:
             answer = self.judge.raised(answer.error)
         elif self.judge.failed is not None:
             answer = self.judge.returned(answer.value)
-        self.flow.called(side, self.judge.outcome(answer), took)
+        if not apart:
+            self.flow.called(side, self.judge.outcome(answer), took)
         return answer
 
-    def _claimed(self, decision: Decision, arguments: tuple[Any, ...], named: dict[str, Any]) -> Steps:
+    def _claimed(self, decision: Decision, arguments: tuple[Any, ...], named: dict[str, Any], *, apart: bool) -> Steps:
         """
         Claim the side of an attempt, or learn where an earlier one went; a call without an idempotency key claims none.
         """
         attempt = self.attempt(*arguments, **named) if self.attempt is not None else None
         if attempt is None or self.claim is None:
-            self.flow.take(decision)
+            self.flow.take(decision, synthetic=apart)
             return Answer(decision.backend)
         answer = yield Step(self.claim, (ATTEMPT, attempt, decision.backend), {})
         if answer.error is None:
-            self.flow.take(decision, held=answer.value)
+            self.flow.take(decision, held=answer.value, synthetic=apart)
         return answer
 
     def _may_fall_back(self) -> bool:
         return self.budget is not None and self.budget.take()
+
+    def _is_synthetic(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> bool:
+        try:
+            return self.synthetic is not None and bool(self.synthetic(*arguments, **named))
+        except Exception as error:  # noqa: BLE001 - the application's function may raise anything
+            self.judge.noted("cutover.synthetic_failed", error)
+            return False
 
     def _cohort_of(self, *arguments: Any, **named: Any) -> object:
         try:
@@ -207,11 +220,12 @@ def _synchronous(switch: Switch, is_plain: bool) -> Function:
         try:
             value = function(key.key if type(key) is Visit else key, *arguments, **named)
         except BaseException as error:
-            switch.broke(side, error, perf_counter() - began)
+            switch.broke(key, side, error, perf_counter() - began)
             raise
         finally:
             leave(token)
-        flow.went_well(side, perf_counter() - began)
+        if type(key) is not Visit or not key.synthetic:
+            flow.went_well(side, perf_counter() - began)
         return value
 
     return switched
@@ -235,14 +249,15 @@ def _asynchronous(switch: Switch, is_plain: bool) -> Function:
         try:
             value = await function(key.key if type(key) is Visit else key, *arguments, **named)
         except BaseException as error:
-            switch.broke(side, error, perf_counter() - began)
+            switch.broke(key, side, error, perf_counter() - began)
             raise
         finally:
             try:  # noqa: SIM105 - each call comes here, and `suppress` takes longer than all the rest of it
                 leave(token)
             except ValueError:  # a coroutine that is thrown away is closed in another context
                 pass
-        flow.went_well(side, perf_counter() - began)
+        if type(key) is not Visit or not key.synthetic:
+            flow.went_well(side, perf_counter() - began)
         return value
 
     return switched
@@ -269,6 +284,7 @@ def switch_of(
     fallback_percent: float,
     attempt: Function | None,
     homes: Claiming | None,
+    synthetic: Function | None,
     shadow: ShadowTerms,
 ) -> Switch:
     """
@@ -283,6 +299,7 @@ def switch_of(
         cohort=cohort if callable(cohort) else None,
         failed=failed,
         attempt=attempt,
+        synthetic=synthetic,
         compare=shadow.compare,
         redact=shadow.redact,
     )
@@ -312,6 +329,7 @@ def switch_of(
         claim=None if homes is None else homes.aclaim if is_async else homes.claim,
         fallback=rescued,
         budget=Budget(fallback_percent, flow.count_calls) if rescued else None,
+        synthetic=synthetic,
         shadow=comparing(is_async=is_async, noted=noted) if safe else None,
     )
 

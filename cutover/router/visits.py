@@ -11,7 +11,7 @@ from cutover.core.visit import Claims
 if TYPE_CHECKING:
     from cutover.router.journey import Journey
 
-__all__ = ["Visit"]
+__all__ = ["Visit", "is_synthetic"]
 
 
 class Visit:
@@ -29,12 +29,13 @@ class Visit:
         rewritten: The client should be given `token`: it was entered, renamed, moved or left, or its last token is due
             for another.
         migration: Of the journey, where its name is known.
-        kept: For `Flow`: by flow 0 for OLD and 1 for NEW; empty where the visit has a home.
+        synthetic: A load test, a probe or a bot is on it: what it does is counted apart.
+        kept: For `Flow`: by flow 0 for OLD and 1 for NEW; empty where the visit has a home or is synthetic.
     """
 
     __slots__ = (
         *("_claims", "_journey", "_lives", "_token", "cohort"),
-        *("home", "kept", "key", "migration", "rewritten", "sides"),
+        *("home", "kept", "key", "migration", "rewritten", "sides", "synthetic"),
     )
 
     def __init__(
@@ -48,6 +49,7 @@ class Visit:
         home: object = UNSET,
         lives: Backend = Backend.OLD,
         token: str | None = None,
+        synthetic: bool = False,
     ) -> None:
         self._journey = journey
         self.migration = journey.migration
@@ -59,7 +61,9 @@ class Visit:
         self.sides = sides
         self.home = home
         self.rewritten = token is None
-        self.kept = {flow: int(side is Backend.NEW) for flow, side in sides.items()} if home is UNSET else {}
+        self.synthetic = synthetic
+        is_plain = home is UNSET and not synthetic
+        self.kept = {flow: int(side is Backend.NEW) for flow, side in sides.items()} if is_plain else {}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.journey!r} on {self.backend.value}>"
@@ -101,8 +105,15 @@ class Visit:
         """
         End the visit: its token becomes empty, to be taken from the client. In hand, it routes on as before.
         """
-        if self._claims is not None:
+        if self._claims is not None and not self.synthetic:
             self._journey.left()
         self._claims = None
         self._token = ""
         self.rewritten = True
+
+
+def is_synthetic(key: object) -> bool:
+    """
+    Tell whether what stands as a key is the visit of a load test, a probe or a bot.
+    """
+    return type(key) is Visit and key.synthetic

@@ -134,9 +134,10 @@ def test_key_and_home_by_function(router, bases):
     assert (at_home, elsewhere) == ("new", "old")
 
 
-def test_a_visit_stands_for_a_key(bases):
+@pytest.mark.parametrize("synthetic", [False, True])
+def test_a_visit_stands_for_a_key(bases, synthetic):
     """
-    A visit as the key keeps its requests on its side after the dial has passed.
+    A visit as the key keeps its requests on its side after the dial has passed; those of a load test are no calls.
     """
     old, new = bases
     journeys = {"purchase": cutover.core.migration.Journey(name="purchase", flows=("pay",))}
@@ -145,12 +146,14 @@ def test_a_visit_stands_for_a_key(bases):
         name="shop", title="Shop", old="a", new="b", salt="shop", flows=flows, journeys=journeys
     )
     router = cutover.testing.router(definition, pay="new")
-    visit = router.journey("purchase").enter("user-1")
+    visit = router.journey("purchase").enter("user-1", synthetic=synthetic)
     router.set(pay="old")
     with httpx.Client(base_url=old, transport=SwitchTransport(router.flow("pay"), old=old, new=new)) as client:
         answer = client.get("/", extensions={"cutover.key": visit})
+        assert client.get("/broken", extensions={"cutover.key": visit}).is_error
 
     assert answer.json()["side"] == "new"
+    assert calls(router.registry) == ({} if synthetic else {("new", "ok"): 1, ("new", "error"): 1})
 
 
 def test_a_redirect_of_a_back_end_is_routed_and_one_elsewhere_is_not(router, bases):

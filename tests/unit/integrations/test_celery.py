@@ -55,6 +55,17 @@ def test_visit():
     assert task_visit(task(headers), journey, "somebody").backend is Backend.OLD
 
 
+def test_load_test():
+    """
+    The worker says whether a load test sent the task.
+    """
+    journey = shop().journey("purchase")
+    headers = task_headers(journey.enter("user-42", synthetic=True))
+
+    assert task_visit(task(headers), journey, "user-42", synthetic=True).synthetic is True
+    assert task_visit(task(headers), journey, "user-42").synthetic is False
+
+
 def test_visits_of_two_journeys():
     """
     Visits of several journeys travel with one task.

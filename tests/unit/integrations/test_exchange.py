@@ -260,6 +260,23 @@ def test_cohort(site):
     assert site.seen[0].cohort == "staff"
 
 
+def test_load_test(site):
+    """
+    A function tells that a load test sent a request; what its visit decides is counted apart, also once it has a home.
+    """
+
+    def handler(place):
+        site.seen += [visit_of(place), visit_of(place, home="old")]
+        return Answer(200, [], b"")
+
+    site.handler = handler
+    site.client(synthetic=lambda place: True).get()
+    site.client(synthetic=lambda place: False).get()
+
+    assert [visit.synthetic for visit in site.seen] == [True, True, False, False]
+    assert events(site) == {"entered": 1, "resumed": 1}
+
+
 def test_home(site):
     """
     A handler opens the visit where its thing lives, also after it was entered, and the next request is there too.

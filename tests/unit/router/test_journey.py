@@ -12,7 +12,7 @@ import pytest
 from circumstances import NOW, TOKENS, Desk, circumstances
 from hypothesis import given
 from hypothesis import strategies as st
-from routers import at, events, logged
+from routers import at, events, logged, totals
 from strategies import (
     COHORTS,
     FLOWS,
@@ -35,6 +35,7 @@ from cutover.core import changes
 from cutover.core.backend import UNSET, Backend
 from cutover.core.break_glass import broken_glass_unread
 from cutover.core.bucketing import PARTS, position_of
+from cutover.core.checkin import Kind
 from cutover.core.decide import decide
 from cutover.core.migration import Cohort, Journey
 from cutover.core.visit import UNVERSIONED, entered, resumed
@@ -715,6 +716,31 @@ def test_a_visit_stands_where_a_key_stands():
         assert (other.key, other.cohort) == (key, "staff")
         assert other.sides == desk.journey("look").enter(key, cohort="staff").sides
         assert desk.journey("look").enter(key, token=other.token).rewritten is False
+
+
+@pytest.mark.parametrize("sides", [{}, {"home": "old"}], ids=short)
+@pytest.mark.parametrize("brings", [None, "token", "x"])
+def test_load_tests_are_no_visits(brings, sides):
+    """
+    The visit of a load test goes where a user's would and has a token like it; neither it nor what it decides is
+    counted among those of users.
+    """
+    desk = desk_at(at("purchase", 50_000), at("browse", 50_000))
+    for key in KEYS:
+        token = desk.journey().enter(key).token if brings == "token" else brings
+        users = desk.journey().enter(key, token=token, **sides)
+        before = desk.events()
+        visit = desk.journey().enter(key, token=token, synthetic=True, **sides)
+        visit.leave()
+
+        assert (visit.synthetic, visit.sides, users.synthetic) == (True, users.sides, False)
+        assert desk.events() == before
+        for flow in ("pay", "browse"):
+            side = desk.flow(flow).peek(users).backend
+            assert [desk.flow(flow).route(visit), desk.flow(flow).decide(visit).backend] == [side, side]
+
+    assert {kind for kind, *_ in totals(desk.flow("pay"))} == {Kind.SYNTHETIC}
+    assert sum(totals(desk.flow("pay")).values()) == 2 * len(KEYS)
 
 
 def test_rotation():

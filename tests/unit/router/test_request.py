@@ -5,9 +5,11 @@ Blocks around one call: decided on entry, counted by outcome, invisible to what 
 import asyncio
 
 import pytest
+from circumstances import Desk
 from routers import FIRST, Parts, ScriptedStore, after, at, logged, reading, samples, totals
 
 from cutover.core.bucketing import PARTS
+from cutover.router.compiled import Circumstances
 
 
 @pytest.fixture
@@ -121,6 +123,18 @@ def test_load_tests_are_no_calls(browse, parts):
 
     assert totals(browse) == {("synthetic", "browse", "new", ""): 1}
     assert samples(parts.registry, "cutover_call_duration_seconds_count") == {}
+
+
+def test_a_visit_of_a_load_test_is_no_call(parts):
+    """
+    A block of a visit that a load test is on is counted as the load test's.
+    """
+    desk = Desk(Circumstances(snapshot=after(at("purchase", PARTS))))
+    pay = desk.flow("pay")
+    with pay.request(desk.journey().enter("user-1", synthetic=True)) as request:
+        assert request.backend == "new"
+
+    assert totals(pay) == {("synthetic", "pay", "new", ""): 1}
 
 
 def test_home_and_cohort(browse):

@@ -9,17 +9,18 @@ import gc
 import inspect
 import traceback
 import weakref
-from contextlib import suppress
-from unittest.mock import AsyncMock, Mock
+from contextlib import nullcontext, suppress
+from unittest.mock import AsyncMock, Mock, call
 
 import pytest
 from circumstances import Desk
 from hypothesis import given
 from hypothesis import strategies as st
 from routers import events, logged, samples
-from strategies import KEYS
+from strategies import KEYS, short
 from switching import NEW, OLD, Back, Place, as_async, called
 
+import cutover
 from cutover.core.bucketing import PARTS
 from cutover.core.comparison import Answer
 from cutover.errors import ConfigurationError
@@ -237,6 +238,83 @@ def test_a_cohort_that_raises_is_none(kind):
 
     assert (called(switch, "user-1"), called(switch, "user-2")) == (1, 1)
     assert events(logged(place.parts.notices)) == ["cutover.cohort_of_failed"]
+
+
+def test_load_tests_are_no_calls(kind):
+    """
+    What `synthetic` tells of a call's own arguments has it routed as usual and counted apart.
+    """
+    place, old, new = Place(50_000), Back("old"), Back("new")
+    asked = Mock(side_effect=lambda key, agent, **_: agent == "load-test")
+    switch = place.flow.switch(old=kind(old), new=kind(new), synthetic=asked)
+    sides = {key: place.flow.peek(key).backend for key in KEYS}
+
+    assert [called(switch, key, "load-test", order=7) for key in KEYS] == [side.value for side in sides.values()]
+    assert place.counted("requests") == place.counted("calls") == {}
+    assert sum(place.counted("synthetic").values()) == len(KEYS)
+    called(switch, "user-1", "browser")
+    assert sum(place.counted("requests").values()) == sum(place.counted("calls").values()) == 1
+    assert asked.call_args_list[0] == call(KEYS[0], "load-test", order=7)
+
+
+@pytest.mark.parametrize("broken", [None, ValueError("no")], ids=short)
+def test_a_visit_of_a_load_test_makes_no_calls(kind, way, broken):
+    """
+    A visit that a load test is on makes calls that are counted apart, however they end.
+    """
+    place = Place(PARTS, flow="pay")
+    desk = Desk(Circumstances(snapshot=place.parts.holding.snapshot))
+    visit = desk.journey("purchase").enter("user-1", home="new", synthetic=True)
+    switch = place.flow.switch(old=kind(Back()), new=kind(Back(broken)), **way)
+
+    with nullcontext() if broken is None else pytest.raises(ValueError, match="no"):
+        called(switch, visit)
+
+    assert place.counted("requests") == place.counted("calls") == {}
+    assert place.counted("synthetic") == {("new", ""): 1}
+
+
+def test_load_tests_are_compared_with_nothing(kind):
+    """
+    A call of a load test asks one side, also where comparisons are on and where OLD would answer for NEW.
+    """
+    place, old, new = Place(PARTS, shadow=PARTS), Back(), Back(OSError("no"))
+    switch = place.flow.switch(
+        old=kind(old), new=kind(new), safe=True, fallback=OSError, fallback_percent=100, synthetic=lambda _: True
+    )
+
+    with pytest.raises(OSError, match="no"):
+        called(switch, "user-1")
+
+    assert (old.calls, new.calls) == ([], [("user-1",)])
+    assert place.counted("fallbacks") == place.counted("shadows") == {}
+
+
+def test_attempts_of_load_tests_are_claimed(kind):
+    """
+    An attempt of a load test keeps its side as any other does, and is counted apart.
+    """
+    place, homes = Place(PARTS), cutover.homes("memory:load-tests", migration="shop")
+    terms = {"attempt": lambda key: key, "homes": homes, "synthetic": lambda _: True}
+    switch = place.flow.switch(old=kind(Back("old")), new=kind(Back("new")), **terms)
+    homes.claim("attempt", "user-2", OLD)
+
+    assert [called(switch, "user-1"), called(switch, "user-2")] == ["new", "old"]
+    assert homes.find("attempt", "user-1") is NEW
+    assert place.counted("requests") == place.counted("calls") == {}
+    assert place.counted("synthetic") == {("new", ""): 1, ("old", ""): 1}
+
+
+def test_a_synthetic_that_raises_tells_no(kind):
+    """
+    A `synthetic` that raises leaves the call a user's, and the log tells once.
+    """
+    place = Place()
+    switch = place.flow.switch(old=kind(Back(1)), new=kind(Back(2)), synthetic=Mock(side_effect=KeyError("x")))
+
+    assert (called(switch, "user-1"), called(switch, "user-2")) == (1, 1)
+    assert events(logged(place.parts.notices)) == ["cutover.synthetic_failed"]
+    assert place.counted("calls") == {("old", "ok"): 2}
 
 
 class Service:
