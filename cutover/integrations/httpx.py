@@ -6,10 +6,10 @@ Transports for httpx that send a request to the OLD or the NEW base URL: an exis
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import httpx
 
@@ -29,6 +29,7 @@ NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, 
 PORTS: Final = {"http": 80, "https": 443}
 FIRST_SERVER_ERROR: Final = 500
 
+Transport = TypeVar("Transport", httpx.BaseTransport, httpx.AsyncBaseTransport)
 KeyOf = Callable[[httpx.Request], object]
 
 
@@ -43,6 +44,8 @@ class _Switch:
         for name, function in (("key", key), ("home", home)):
             if function is not None and is_coroutine(**{name: function}):
                 raise ConfigurationError(f"{name} is an async def; allowed: a function made with def")
+        if not isinstance(flow, Flow):
+            raise ConfigurationError(f'flow is a {type(flow).__name__}; allowed: what router.flow("NAME") gives')
         self._flow = flow
         self._bases = {Backend.OLD: _base(old, "old"), Backend.NEW: _base(new, "new")}
         self._key = key
@@ -72,7 +75,8 @@ class _Switch:
         else:
             self._count(key, side, call.outcome, perf_counter() - began)
         finally:
-            CURRENT.reset(token)
+            with suppress(ValueError):  # a request that is thrown away is closed in another context
+                CURRENT.reset(token)
 
     def _count(self, key: object, side: Backend, outcome: str, seconds: float) -> None:
         if not is_synthetic(key):
@@ -173,7 +177,7 @@ class SwitchTransport(httpx.BaseTransport):
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._switch = _Switch(flow, old=old, new=new, key=key, home=home)
-        self._transport = httpx.HTTPTransport() if transport is None else transport
+        self._transport = httpx.HTTPTransport() if transport is None else _sending(transport, httpx.BaseTransport)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """
@@ -220,7 +224,9 @@ class AsyncSwitchTransport(httpx.AsyncBaseTransport):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._switch = _Switch(flow, old=old, new=new, key=key, home=home)
-        self._transport = httpx.AsyncHTTPTransport() if transport is None else transport
+        self._transport = (
+            httpx.AsyncHTTPTransport() if transport is None else _sending(transport, httpx.AsyncBaseTransport)
+        )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """
@@ -264,9 +270,17 @@ def _base(given: str | httpx.URL, name: str) -> httpx.URL:
         url = httpx.URL(given)
     except (TypeError, httpx.InvalidURL) as error:
         raise ConfigurationError(f"{name} is {given!r}: {error}; {allowed}") from error
+    if url.userinfo:  # it would be that of one side, and go to the other
+        raise ConfigurationError(f"{name} holds a user or a password; {allowed}, and auth= of the client")
     if url.scheme not in PORTS or not url.host or url.query or url.fragment:
         raise ConfigurationError(f"{name} is {given!r}; {allowed}")
     return url
+
+
+def _sending(transport: Transport, kind: type[Transport]) -> Transport:
+    if not isinstance(transport, kind):
+        raise ConfigurationError(f"transport is a {type(transport).__name__}; allowed: an httpx.{kind.__name__}")
+    return transport
 
 
 def _is_below(url: httpx.URL, base: httpx.URL) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from contextlib import contextmanager
+from contextvars import copy_context
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -276,6 +277,57 @@ def test_a_wrong_base(router, base):
     """
     with pytest.raises(ConfigurationError, match=r"new is .*; allowed: a base URL such as https://shop.example"):
         SwitchTransport(router.flow("pay"), old="https://old.example", new=base)
+
+
+def test_a_base_with_a_password(router):
+    """
+    Credentials of one side would go to the other: they are refused, and stand in no message.
+    """
+    with pytest.raises(ConfigurationError, match=r"new holds a user or a password; allowed: ") as caught:
+        SwitchTransport(router.flow("pay"), old="https://old.example", new="https://shop:geheim@new.example")
+
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "told"),
+    [
+        (SwitchTransport, {"flow": "pay"}, r'flow is a str; allowed: what router\.flow\("NAME"\) gives'),
+        (SwitchTransport, {"transport": "http"}, r"transport is a str; allowed: an httpx\.BaseTransport"),
+        (
+            AsyncSwitchTransport,
+            {"transport": httpx.WSGITransport(app=None)},
+            r"transport is a WSGITransport; allowed: an httpx\.AsyncBaseTransport",
+        ),
+    ],
+)
+def test_what_cannot_send(router, kind, given, told):
+    """
+    What is no flow, or no transport of the client's kind, is an error where the transport is made.
+    """
+    given = {"flow": router.flow("pay"), "old": "https://old.example", "new": "https://new.example", **given}
+    with pytest.raises(ConfigurationError, match=told):
+        kind(**given)
+
+
+def test_a_request_that_is_thrown_away(router):
+    """
+    A request whose coroutine is closed in another context than it began in is cancelled, and raises nothing.
+    """
+
+    class Silent(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            await asyncio.sleep(0)
+
+    transport = AsyncSwitchTransport(
+        router.flow("pay"), old="https://old.example", new="https://new.example", transport=Silent()
+    )
+    extensions = {"cutover.key": key_on(router, "new")}
+    request = transport.handle_async_request(httpx.Request("POST", "https://old.example/", extensions=extensions))
+    copy_context().run(request.send, None)
+    request.close()
+
+    assert calls(router.registry) == {("new", "cancelled"): 1}
 
 
 @pytest.mark.parametrize("transport", [SwitchTransport, AsyncSwitchTransport])
