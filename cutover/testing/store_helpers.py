@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cutover.core.checkin import CheckIn, Counted, Kind, Totals
 from cutover.core.snapshot import Head
@@ -35,6 +35,7 @@ PATIENCE: Final = 10.0  # seconds until something counts as never happening
 NOW: Final = datetime(2024, 3, 4, 9, 30, 20, tzinfo=UTC)
 
 Place = Callable[[], Store]
+T = TypeVar("T")
 
 
 def head_of(version: int, *, branch: str = "", epoch: int = 1) -> Head:
@@ -118,14 +119,12 @@ def in_thread(work: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
+def until(condition: Callable[[], T], seconds: float = 3 * PATIENCE) -> T:
     """
-    Ask again and again until something holds; False where it does not within the time.
+    Ask again and again until something holds, and give it; what was given last where it does not within the time.
     """
     deadline = time.monotonic() + seconds
     pause = threading.Event()
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
+    while not (found := condition()) and time.monotonic() < deadline:
         pause.wait(0.002)
-    return True
+    return found

@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 
 import cutover
 from cutover.operations.control import control as open_control
+from cutover.testing.store_helpers import until
 from demo.both import carts_proof, comparisons_proof
 from demo.flags import side_by_flag
 from demo.prices import half_even, half_up, prices_shown
@@ -67,17 +67,6 @@ def finished(process):
     """
     output, _ = process.communicate(timeout=PATIENCE)
     return output, process.returncode
-
-
-def until(condition):
-    """
-    Wait until something is so, and give it.
-    """
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 def children_of(process):
@@ -226,7 +215,7 @@ def test_interrupted(start, sent, code):
 
     assert ended == code, output
     assert len(children) == 6
-    until(lambda: not any(map(is_alive, children)))
+    assert until(lambda: not any(map(is_alive, children)), PATIENCE)
 
 
 def traced(number, side, **facts):

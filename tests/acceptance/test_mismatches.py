@@ -3,12 +3,12 @@ The verb that shows how often the two back ends answer differently.
 """
 
 import json
-import time
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 import cutover
+from cutover.testing.store_helpers import until
 
 PATIENCE = 30.0  # seconds until what a process tells the store every few seconds must be there
 
@@ -25,11 +25,8 @@ def compared(shop):
         search = router.flow("browse").switch(
             old=lambda key: {"price": 100}, new=lambda key: {"price": "\x1b[31m101"}, safe=True, noise=0
         )
-        until = time.monotonic() + PATIENCE
         search("user-1")
-        while not _cases(shop):
-            assert time.monotonic() < until, "the store was told of no comparison"
-            time.sleep(0.05)
+        assert until(lambda: _cases(shop)), "the store was told of no comparison"
         yield shop
 
 

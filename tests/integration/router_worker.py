@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from typing import Self
@@ -18,6 +17,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 import cutover
 from cutover.router import fork_hook
+from cutover.testing.store_helpers import until
 
 PATIENCE = 30.0  # seconds after which a child counts as hanging; SIGALRM then ends it
 
@@ -38,19 +38,6 @@ def say(**facts: object) -> None:
     """
     sys.stdout.write(json.dumps(facts) + "\n")
     sys.stdout.flush()
-
-
-def until(condition: Callable[[], object]) -> bool:
-    """
-    Ask until something holds.
-    """
-    end = time.monotonic() + PATIENCE
-    pause = threading.Event()
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        pause.wait(0.005)
-    return True
 
 
 def route(router: cutover.Router, number: int) -> None:

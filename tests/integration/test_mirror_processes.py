@@ -13,9 +13,10 @@ from cutover.mirror.registry import open_outbox
 
 PATIENCE = 60
 COMMON = """
-import json, os, sys, time
+import json, os, sys
 from pathlib import Path
 import cutover.testing
+from cutover.testing.store_helpers import until
 
 folder = Path(sys.argv[1])
 
@@ -31,11 +32,6 @@ def built():
     router = cutover.testing.router(cart=0)
     options = {"outbox": f"sqlite:///{folder}/outbox.db", "longest_pause": 0.01, "attempts": 100000}
     return router, router.flow("cart").write(name="cart.add", old=side("old"), new=side("new"), **options)
-
-def until(holds):
-    deadline = time.monotonic() + 30
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.01)
 
 def lines(name):
     path = folder / name

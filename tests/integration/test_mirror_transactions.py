@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from contextlib import closing
 
 import psycopg
@@ -19,20 +18,7 @@ from cutover.core.backend import Backend
 from cutover.errors import ConfigurationError, Unavailable
 from cutover.mirror.registry import open_outbox
 from cutover.testing import router as router_for_tests
-
-PATIENCE = 30.0
-
-
-def until(holds):
-    """
-    Wait until something holds, for at most half a minute.
-    """
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
+from cutover.testing.store_helpers import until
 
 
 def make_outbox(url):

@@ -5,7 +5,6 @@ Real servers for a test: waited for, asked, and ended.
 import json
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -13,6 +12,8 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import pytest
+
+from cutover.testing import store_helpers
 
 T = TypeVar("T")
 
@@ -23,14 +24,8 @@ def until(look: Callable[[], T]) -> T:
     """
     Look again until there is something to see, and give it.
     """
-    end = time.monotonic() + PATIENCE
-    while True:
-        seen = look()
-        if seen:
-            return seen
-        if time.monotonic() > end:
-            pytest.fail(f"{look.__name__} gave {seen!r} for {PATIENCE} s")
-        time.sleep(0.02)
+    seen = store_helpers.until(look, PATIENCE)
+    return seen or pytest.fail(f"{look.__name__} gave {seen!r} for {PATIENCE} s")
 
 
 def get(url: str) -> str:

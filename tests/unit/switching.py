@@ -101,16 +101,6 @@ def called(function, *arguments, **named):
     return asyncio.run(result) if inspect.iscoroutine(result) else result
 
 
-def until(holds) -> None:
-    """
-    Wait for a condition.
-    """
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.001)
-
-
 async def until_async(holds) -> None:
     """
     Wait for a condition while others run.

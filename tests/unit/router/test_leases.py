@@ -20,24 +20,13 @@ from cutover.mirror.registry import open_outbox
 from cutover.router import mirroring
 from cutover.router.mirroring import Mirror, Patience, Work
 from cutover.testing import router as router_for_tests
+from cutover.testing.store_helpers import until
 
 NUMBERS = itertools.count()
 PATIENCE = 30.0
 ENTRY = Entry(
     migration="test", flow="cart", write="cart.add", lane="1", key='"user-1"', side=Backend.OLD, arguments="[[],{}]"
 )
-
-
-def until(holds):
-    """
-    Wait until something holds, for at most half a minute.
-    """
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 class Process:

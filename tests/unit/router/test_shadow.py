@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from routers import events, logged
 from structlog.testing import capture_logs
-from switching import NEW, OLD, Back, Place, as_async, called, until, until_async
+from switching import NEW, OLD, Back, Place, as_async, called, until_async
 
 from cutover.core.bucketing import PARTS, key_bytes
 from cutover.core.comparison import Verdict
 from cutover.router import shadow as module
 from cutover.router.compiled import Circumstances
 from cutover.router.current import CURRENT
+from cutover.testing.store_helpers import until
 
 ANSWER = {"items": [{"id": 1, "rank": 3}], "total": 5}
 QUIET = {"safe": True, "noise": 0}
@@ -49,7 +50,7 @@ def asked(request):
         try:
             return switch(key, *arguments)
         finally:
-            until(came)
+            assert until(came)
 
     return ask
 
@@ -66,7 +67,7 @@ def test_the_other_side_is_asked_too(asked, dial, side):
     assert place.verdicts() == {"mismatch": 1}
     assert place.counted("calls") == {(side, "ok"): 1}
     assert place.counted("requests") == {(side, "percent"): 1}
-    until(place.kept)
+    assert until(place.kept)
     assert [one.differences for one in place.kept()] == [(("by", "int", "int"),)]
 
 
@@ -128,7 +129,7 @@ def test_a_redaction_that_raises(asked, error):
 
     asked(place, Back("secret"), Back("other"), redact=redact)
 
-    until(place.kept)
+    assert until(place.kept)
     assert place.kept()[0].differences == (("", f"redact raised {error.__name__}", f"redact raised {error.__name__}"),)
 
 
@@ -252,12 +253,12 @@ def test_a_thread_that_hangs():
     try:
         assert [switch("user-1") for _ in range(5)] == [1] * 5
         assert place.verdicts()["dropped"] == 3
-        until(lambda: place.parts.holding.expire_shadows() or place.verdicts() == {"dropped": 3, "timeout": 2})
+        assert until(lambda: place.parts.holding.expire_shadows() or place.verdicts() == {"dropped": 3, "timeout": 2})
         assert switch("user-1") == 1
         assert place.verdicts() == {"dropped": 4, "timeout": 2}
     finally:
         held.set()
-    until(lambda: not place.flow.switches[0].shadow._threads._under_way)
+    assert until(lambda: not place.flow.switches[0].shadow._threads._under_way)
     assert place.verdicts() == {"dropped": 4, "timeout": 2}
 
 
@@ -413,10 +414,10 @@ def test_the_first_mismatches_are_kept():
         old=Back(-1), new=lambda _: next(numbers), redact=lambda path, value: value, shadow_limit=1, **QUIET
     )
     for number in range(module.MOST_KEPT + 5):
-        until(lambda: not place.flow.switches[0].shadow._threads._under_way)
+        assert until(lambda: not place.flow.switches[0].shadow._threads._under_way)
         switch("user-1")
-        until(lambda number=number: place.verdicts().get("mismatch") == number + 1)
-    until(lambda: not place.flow.switches[0].shadow._threads._under_way)
+        assert until(lambda number=number: place.verdicts().get("mismatch") == number + 1)
+    assert until(lambda: not place.flow.switches[0].shadow._threads._under_way)
 
     assert [one.differences for one in place.kept()] == [(("", "-1", str(n)),) for n in range(module.MOST_KEPT)]
 
@@ -431,7 +432,7 @@ def test_what_is_shown_of_a_mismatch(asked):
 
     asked(place, Back(old), Back(new))
 
-    until(place.kept)
+    assert until(place.kept)
     assert place.kept()[0].differences == (
         ("?.mail", "text of 11", "text of 12"),
         ("?.example", "int", "int"),
@@ -448,10 +449,10 @@ def test_the_log_tells_at_a_limited_rate():
     with capture_logs() as logs:
         switch = place.flow.switch(old=Back({"a": 1}), new=Back({"a": 2}), **QUIET)
         for number in (1, 2, 3):
-            until(lambda: not place.flow.switches[0].shadow._threads._under_way)
+            assert until(lambda: not place.flow.switches[0].shadow._threads._under_way)
             switch("user-1")
-            until(lambda number=number: len(place.kept()) == number)
-        until(lambda: not place.flow.switches[0].shadow._threads._under_way)
+            assert until(lambda number=number: len(place.kept()) == number)
+        assert until(lambda: not place.flow.switches[0].shadow._threads._under_way)
 
     assert logs == [
         {
@@ -471,8 +472,8 @@ def test_a_child_begins_anew():
     place, held = Place(0, PARTS), threading.Event()
     switch = place.flow.switch(old=Back(1), new=Back(2), shadow_limit=1, **QUIET)
     switch("user-1")
-    until(place.kept)
-    until(lambda: not place.flow.switches[0].shadow._threads._under_way)
+    assert until(place.kept)
+    assert until(lambda: not place.flow.switches[0].shadow._threads._under_way)
     hanging = place.flow.switch(old=Back(1), new=lambda _: held.wait(), shadow_limit=1, **QUIET)
     hanging("user-1")
     try:
@@ -480,7 +481,7 @@ def test_a_child_begins_anew():
 
         assert (place.kept(), place.verdicts()) == ((), {})
         assert switch("user-1") == 1
-        until(lambda: place.verdicts() == {"mismatch": 1})
+        assert until(lambda: place.verdicts() == {"mismatch": 1})
         hanging("user-1")
         assert place.verdicts() == {"mismatch": 1}
     finally:

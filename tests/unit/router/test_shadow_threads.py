@@ -5,10 +5,10 @@ Threads for work that nobody waits for.
 import threading
 
 import pytest
-from switching import until
 
 from cutover.router import shadow_threads
 from cutover.router.shadow_threads import ShadowThreads
+from cutover.testing.store_helpers import until
 
 
 def _alive(name: str) -> int:
@@ -23,7 +23,7 @@ def test_work_is_done_by_another_thread():
 
     for number in (1, 2):
         assert threads.begin(lambda: seen.append(threading.current_thread()))
-        until(lambda number=number: len(seen) == number and not threads._under_way)
+        assert until(lambda number=number: len(seen) == number and not threads._under_way)
 
     assert seen[0] is seen[1]
     assert (seen[0].name, seen[0].daemon) == ("shadow-a", True)
@@ -38,8 +38,8 @@ def test_no_more_than_the_limit():
     assert [threads.begin(held.wait) for _ in range(4)] == [True, True, False, False]
     assert _alive("shadow-b") == 2
     held.set()
-    until(lambda: threads.begin(lambda: done.append(1)))
-    until(lambda: done)
+    assert until(lambda: threads.begin(lambda: done.append(1)))
+    assert until(lambda: done)
 
     assert _alive("shadow-b") <= 2
 
@@ -56,10 +56,10 @@ def test_work_that_raises_costs_no_place(error):
         raise error
 
     for _ in range(3):
-        until(lambda: threads.begin(fail))
-    until(lambda: threads.begin(lambda: done.append(1)))
+        assert until(lambda: threads.begin(fail))
+    assert until(lambda: threads.begin(lambda: done.append(1)))
 
-    until(lambda: done)
+    assert until(lambda: done)
 
 
 def test_idle_threads_end(monkeypatch):
@@ -71,7 +71,7 @@ def test_idle_threads_end(monkeypatch):
 
     for number in (1, 2, 3):
         assert threads.begin(lambda: done.append(1))
-        until(lambda number=number: len(done) == number and not _alive("shadow-d"))
+        assert until(lambda number=number: len(done) == number and not _alive("shadow-d"))
 
     assert threads._alive == 0
 
@@ -84,11 +84,11 @@ def test_no_work_is_lost_when_threads_end(monkeypatch):
     threads, done = ShadowThreads(2, "shadow-e"), []
 
     for number in range(1, 500):
-        until(lambda: threads.begin(lambda: done.append(1)))
+        assert until(lambda: threads.begin(lambda: done.append(1)))
         if not number % 7:
-            until(lambda number=number: len(done) == number)
+            assert until(lambda number=number: len(done) == number)
 
-    until(lambda: len(done) == 499)
+    assert until(lambda: len(done) == 499)
 
 
 def test_without_threads_work_is_not_taken(monkeypatch):
@@ -105,4 +105,4 @@ def test_without_threads_work_is_not_taken(monkeypatch):
         assert threads.begin(lambda: None) is False
     done = []
     assert threads.begin(lambda: done.append(1))
-    until(lambda: done)
+    assert until(lambda: done)

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import sqlite3
 import threading
-import time
 import traceback
 from contextlib import contextmanager
 
@@ -20,6 +19,7 @@ from cutover.mirror.base import State
 from cutover.router import mirroring
 from cutover.router.writes import AsyncWrite, Write
 from cutover.testing import router as router_for_tests
+from cutover.testing.store_helpers import until
 
 NUMBERS = itertools.count()
 PATIENCE = 30.0
@@ -103,18 +103,6 @@ class Shop:
         Wait until backlog and dead letters are as expected.
         """
         return until(lambda: self.backlog() == expected)
-
-
-def until(holds):
-    """
-    Wait until something holds, for at most half a minute.
-    """
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 @pytest.fixture
@@ -741,7 +729,7 @@ def test_cancelled(async_shop, name):
         with pytest.raises(asyncio.CancelledError):
             await task
         outbox = async_shop.outbox()
-        await asyncio.to_thread(until, lambda: not any(one.backlog for one in outbox.shortfalls("test")))
+        assert await asyncio.to_thread(until, lambda: not any(one.backlog for one in outbox.shortfalls("test")))
 
     asyncio.run(application())
 
