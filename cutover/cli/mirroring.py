@@ -172,13 +172,13 @@ def _print(session: Session, status: MirrorStatus, *, shows: bool) -> None:
     if not status.writes:
         session.note(f"no write has been built with the outbox in {status.outbox}")
         return
-    table = plain_table(
-        "FLOW", "WRITE", "BACKLOG", "ALLOWED", "OLDEST", "OLD LACKS", "NEW LACKS", "DEAD", "KEYS HELD UP"
-    )
+    counted = ("OLD LACKS", "NEW LACKS", "UNDER WAY", "DEAD", "KEYS HELD UP")
+    table = plain_table("FLOW", "WRITE", "BACKLOG", "ALLOWED", "OLDEST", *counted)
     for write in status.document()["writes"]:
         oldest = age(timedelta(seconds=write["oldest_seconds"])) if write["backlog"] else "-"
-        figures = (write["backlog"], write["allowed_backlog"], oldest, write["old_lacks"], write["new_lacks"])
-        table.add_row(plain(write["flow"]), write["write"], *map(str, (*figures, write["dead"], write["blocked_keys"])))
+        counts = (write[name] for name in ("old_lacks", "new_lacks", "under_way", "dead", "blocked_keys"))
+        figures = (write["backlog"], write["allowed_backlog"], oldest, *counts)
+        table.add_row(plain(write["flow"]), write["write"], *map(str, figures))
     out.print(table)
     if status.dead:
         out.print()

@@ -114,6 +114,7 @@ class Shortfall:
         oldest: Seconds since the oldest was made.
         lacks: By side, how many it lacks; where the outcome is unknown, it may be none.
         blocked: How many keys have a dead letter, which holds up their later writes.
+        under_way: How many of the backlog some process is delivering now.
         seen: Seconds since a process put the write on record last; None where none did.
     """
 
@@ -123,6 +124,7 @@ class Shortfall:
     oldest: float = 0.0
     lacks: Mapping[Backend, int] = attrs.field(factory=dict)
     blocked: int = 0
+    under_way: int = 0
     seen: float | None = None
 
 

@@ -3,7 +3,7 @@ The functions that an application gives for a write: checked when it is built, c
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import attrs
@@ -14,7 +14,7 @@ from cutover.errors import ConfigurationError
 from cutover.mirror.arguments import decoded_arguments, decoded_key
 from cutover.mirror.base import Entry, Intent
 
-__all__ = ["Functions", "other_side"]
+__all__ = ["Functions", "other_side", "within"]
 
 LOOK: Final = 0.2  # seconds between looks whether the loop of the application still runs
 
@@ -60,19 +60,20 @@ class Functions:
         args, kwargs = decoded_arguments(intent.entry.arguments)
         return function(decoded_key(intent.entry.key), *args, sequence=intent.sequence, **more, **kwargs)
 
-    def asked(self, intent: Intent, loop: asyncio.AbstractEventLoop | None) -> bool:
+    def asked(self, intent: Intent, loop: asyncio.AbstractEventLoop | None, deadline: float | None = None) -> bool:
         """
         Ask the authoritative side whether it has a write. Told which one that is: the flow may have moved since.
         """
         if self.confirm is None:
             raise ValueError(f"write {intent.entry.write} has no confirm")
-        return bool(self.call_here(self.confirm, intent, loop, side=intent.entry.side))
+        return bool(self.call_here(self.confirm, intent, loop, deadline, side=intent.entry.side))
 
     def call_here(
         self,
         function: Callable[..., Any],
         intent: Intent,
         loop: asyncio.AbstractEventLoop | None,
+        deadline: float | None = None,
         **more: Backend,
     ) -> Any:
         """
@@ -81,13 +82,14 @@ class Functions:
         Args:
             loop: Where coroutines run as long as it does, because what they use may belong to it; else in a loop of
                 their own.
+            deadline: Seconds after which a coroutine is cancelled; what a function does cannot be broken off.
         """
         result = self.call(function, intent, **more)
         if not self.is_async:
             return result
         if loop is None or not loop.is_running():
-            return asyncio.run(_awaited(result))
-        future = asyncio.run_coroutine_threadsafe(_awaited(result), loop)
+            return asyncio.run(within(deadline, result))
+        future = asyncio.run_coroutine_threadsafe(within(deadline, result), loop)
         while True:
             try:
                 return future.result(LOOK)
@@ -98,8 +100,20 @@ class Functions:
                     raise ConnectionError("the event loop ended before the write did") from None
 
 
-async def _awaited(result: Any) -> Any:
-    return await result
+async def within(deadline: float | None, result: Awaitable[Any]) -> Any:
+    """
+    Await something for at most so many seconds, then cancel it.
+
+    Raises:
+        TimeoutError: If it had to be cancelled, and ended.
+    """
+    try:
+        async with asyncio.timeout(deadline) as timeout:
+            return await result
+    except TimeoutError as error:
+        if timeout.expired():
+            raise TimeoutError(f"it did not end within {deadline:g} s, and was cancelled") from error
+        raise
 
 
 def other_side(entry: Entry) -> Backend:

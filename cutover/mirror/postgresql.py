@@ -278,7 +278,7 @@ def _new(entry: Entry, state: State, *, holder: str | None = None, lease: float 
 
 
 def _shortfall(row: tuple[Any, ...]) -> Shortfall:
-    flow, name, allowed, confirms, backlog, dead, oldest, new, old, blocked, seen = row
+    flow, name, allowed, confirms, backlog, dead, oldest, new, old, blocked, seen, under_way = row
     return Shortfall(
         rule=Rule(flow=flow, name=name, allowed_backlog=allowed, confirms=confirms),
         backlog=backlog,
@@ -286,5 +286,6 @@ def _shortfall(row: tuple[Any, ...]) -> Shortfall:
         oldest=max(0.0, oldest),
         lacks={Backend.OLD: new, Backend.NEW: old},
         blocked=blocked,
+        under_way=under_way,
         seen=None if seen is None else max(0.0, seen),
     )

@@ -134,7 +134,8 @@ SELECT n.flow, n.name, coalesce(max(w.allowed_backlog), 0), coalesce(bool_or(w.c
     coalesce(extract(epoch FROM clock_timestamp() - min(i.at)), 0)::float8,
     count(i.id) FILTER (WHERE i.side = 'new'), count(i.id) FILTER (WHERE i.side = 'old'),
     count(DISTINCT i.lane) FILTER (WHERE i.state IN ('unconfirmed', 'undelivered')),
-    extract(epoch FROM clock_timestamp() - max(w.seen))::float8
+    extract(epoch FROM clock_timestamp() - max(w.seen))::float8,
+    count(i.id) FILTER (WHERE i.state <> 'calling' AND i.holder IS NOT NULL AND i.due > clock_timestamp())
 FROM (
     SELECT flow, name FROM cutover.writes WHERE migration = %(migration)s
     UNION SELECT flow, write FROM cutover.intents WHERE migration = %(migration)s

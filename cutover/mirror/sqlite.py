@@ -315,7 +315,7 @@ def _fields(entry: Entry) -> dict[str, Any]:
 
 
 def _shortfall(row: tuple[Any, ...], now: int) -> Shortfall:
-    flow, name, allowed, confirms, backlog, dead, at, new, old, blocked, seen = row
+    flow, name, allowed, confirms, backlog, dead, at, new, old, blocked, seen, under_way = row
     return Shortfall(
         rule=Rule(flow=flow, name=name, allowed_backlog=allowed, confirms=bool(confirms)),
         backlog=backlog,
@@ -323,6 +323,7 @@ def _shortfall(row: tuple[Any, ...], now: int) -> Shortfall:
         oldest=0.0 if at is None else max(0, now - at) / 1000,
         lacks={Backend.OLD: new, Backend.NEW: old},
         blocked=blocked,
+        under_way=under_way,
         seen=None if seen is None else max(0, now - seen) / 1000,
     )
 

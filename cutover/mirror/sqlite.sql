@@ -109,7 +109,8 @@ UPDATE cutover_mirror_intents SET due = :due WHERE id = :id AND holder = :holder
 SELECT coalesce(w.flow, i.flow), coalesce(w.name, i.write), coalesce(w.allowed_backlog, 0), coalesce(w.confirms, 0),
     count(i.id), coalesce(sum(i.state IN ('unconfirmed', 'undelivered')), 0), min(i.at),
     coalesce(sum(i.side = 'new'), 0), coalesce(sum(i.side = 'old'), 0),
-    count(DISTINCT CASE WHEN i.state IN ('unconfirmed', 'undelivered') THEN i.lane END), w.seen
+    count(DISTINCT CASE WHEN i.state IN ('unconfirmed', 'undelivered') THEN i.lane END), w.seen,
+    coalesce(sum(i.state <> 'calling' AND i.holder IS NOT NULL AND i.due > :now), 0)
 FROM (
     SELECT flow, name FROM cutover_mirror_writes WHERE migration = :migration
     UNION SELECT flow, write FROM cutover_mirror_intents WHERE migration = :migration

@@ -283,6 +283,7 @@ def _write_document(one: Shortfall) -> dict[str, Any]:
         "new_lacks": one.lacks.get(Backend.NEW, 0),
         "dead": one.dead,
         "blocked_keys": one.blocked,
+        "under_way": one.under_way,
         "confirms": one.rule.confirms,
     }
 

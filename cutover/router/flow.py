@@ -247,6 +247,7 @@ class Flow:
         attempts: int = 20,
         longest_pause: float = 60.0,
         lease: float = 30.0,
+        deadline: float = 30.0,
     ) -> Callable[..., R]:
         """
         Make one function of two that write, all `def` or all `async def`: each call reaches the side that its key is
@@ -271,6 +272,8 @@ class Flow:
             attempts: How often the other side is tried, until an operator has to decide.
             longest_pause: Seconds between two attempts, at most.
             lease: Seconds after which another process takes over what one has left behind.
+            deadline: Seconds for each later call, and for the other side in the caller's own: then a coroutine is
+                cancelled, and what a function holds up is worked around. Give functions timeouts of their own.
 
         Raises:
             ConfigurationError: If something of this cannot be meant.
@@ -289,6 +292,7 @@ class Flow:
             attempts=attempts,
             longest_pause=longest_pause,
             lease=lease,
+            deadline=deadline,
         )
         return write
 

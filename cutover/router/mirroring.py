@@ -3,12 +3,12 @@ What brings mirrored writes to the side that missed them: one thread a process a
 is due to a thread of its own.
 """
 
-import asyncio
 import random
 import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from time import monotonic
 from typing import Any, Final
 
@@ -16,75 +16,21 @@ import attrs
 
 from cutover.errors import ConfigurationError, StoreError, Unavailable
 from cutover.forks import PerProcess
-from cutover.mirror.base import Entry, Intent, Outbox, Rule, Shortfall, State, Statements
-from cutover.mirror.functions import Functions, other_side
+from cutover.mirror.base import Entry, Intent, Outbox, Shortfall, State, Statements
+from cutover.mirror.functions import other_side
 from cutover.router.log import log
 from cutover.router.strangers import kind_of
+from cutover.router.work import UnderWay, Work
 
-__all__ = ["Mirror", "Patience", "Work"]
+__all__ = ["Mirror"]
 
 POLL: Final = 1.0  # seconds between looks at the outbox
-AT_ONCE: Final = 8  # deliveries of a process
-FIRST_PAUSE: Final = 0.5  # seconds after the first failure; doubled after each
 LONGEST_ERROR: Final = 500
 COUNT_EVERY: Final = 5.0  # seconds
 REGISTER_EVERY: Final = 60.0  # seconds; whoever looks takes a write that is on record no more for one that is gone
 LEAVE_WITHIN: Final = 0.5  # seconds that `close` waits for what is under way
 
 Show = Callable[[str, Mapping[str, tuple[int, float]]], None]
-
-
-@attrs.frozen(kw_only=True)
-class Patience:
-    """
-    How long a write is tried for.
-
-    Attributes:
-        attempts: How often, until it is a dead letter.
-        longest_pause: Seconds between two attempts, at most.
-        lease: Seconds after which another process takes over what one has left behind.
-    """
-
-    attempts: int = 20
-    longest_pause: float = 60.0
-    lease: float = 30.0
-
-    def __attrs_post_init__(self) -> None:
-        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
-            raise ConfigurationError(f"attempts is {self.attempts!r:.100}; allowed: a number from 1 on")
-        for name in ("longest_pause", "lease"):
-            seconds = getattr(self, name)
-            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= 86400:  # noqa: PLR2004 - a day
-                raise ConfigurationError(f"{name} is {seconds!r:.100}; allowed: seconds above 0, up to a day")
-
-    def pause(self, failures: int) -> float:
-        """
-        Give the seconds to wait after so many failures: doubled after each, with jitter so that not all come at once.
-        """
-        most: float = min(self.longest_pause, FIRST_PAUSE * 2 ** min(failures - 1, 30))
-        return most * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
-
-
-@attrs.define(kw_only=True, eq=False)
-class Work:
-    """
-    What is known here of one write.
-
-    Attributes:
-        loop: Where its coroutines were last awaited.
-    """
-
-    rule: Rule
-    functions: Functions
-    patience: Patience
-    loop: asyncio.AbstractEventLoop | None = None
-
-    @property
-    def place(self) -> str:
-        """
-        Name it as outboxes do.
-        """
-        return f"{self.rule.flow} {self.rule.name}"
 
 
 @attrs.define(eq=False)
@@ -117,6 +63,7 @@ class _Own:
         self.held: dict[int, _Hold] = {}
         self.settling: set[int] = set()
         self.deliveries = 0
+        self.under_way = UnderWay()
         self.unsettled: deque[Callable[[], None]] = deque()
         self.registered: dict[str, float] = {}
         self.due: list[float] = []
@@ -231,6 +178,12 @@ class Mirror:
         hold = self._own.get().held.get(intent.id)
         return hold is not None and monotonic() < hold.until
 
+    def second_call(self, work: Work, intent: Intent) -> AbstractContextManager[None]:
+        """
+        Keep an eye on the call to the other side that a caller waits for.
+        """
+        return self._own.get().under_way.calling(work, intent, other_side(intent.entry), is_delivery=False)
+
     def done(self, intent: Intent) -> None:
         """
         Take an intent out; if that fails, the thread does it as soon as it can.
@@ -282,6 +235,7 @@ class Mirror:
         """
         Do what is due, and give the seconds until something may be.
         """
+        own.under_way.look()
         for work in tuple(self._works.values()):
             self._register(own, work)
         self._renew(own)
@@ -329,8 +283,8 @@ class Mirror:
         """
         Begin deliveries; tell whether there may be more that could begin at once.
         """
-        free = AT_ONCE - own.deliveries
-        if free <= 0 or own.stopping.is_set():
+        free = own.under_way.free(own.deliveries)
+        if not free or own.stopping.is_set():
             return False
         lease = min(work.patience.lease for work in self._works.values())
         until = monotonic() + lease
@@ -339,7 +293,7 @@ class Mirror:
             if intent.id in own.held:  # a call of this process whose lease was renewed too late: it goes on
                 continue
             self._begin(own, intent, _Hold(until, lease))
-        return len(taken) == free and own.deliveries < AT_ONCE
+        return len(taken) == free and own.under_way.free(own.deliveries) > 0
 
     def _begin(self, own: _Own, intent: Intent, hold: _Hold) -> None:
         with own.lock:
@@ -367,28 +321,29 @@ class Mirror:
 
     def _deliver(self, own: _Own, intent: Intent, hold: _Hold) -> None:
         try:
-            self._delivered(self._works[f"{intent.entry.flow} {intent.entry.write}"], intent)
+            self._delivered(own, self._works[f"{intent.entry.flow} {intent.entry.write}"], intent)
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the process's share of the work
             log.error("cutover.mirror_failed", error=repr(error))
         finally:
             self._let_go(own, intent, hold)
             own.wake.set()
 
-    def _delivered(self, work: Work, intent: Intent) -> None:
+    def _delivered(self, own: _Own, work: Work, intent: Intent) -> None:
         if intent.state is State.UNKNOWN:
-            confirmed = self._confirmed(work, intent)
+            confirmed = self._confirmed(own, work, intent)
             if confirmed is None:
                 return
             intent = confirmed
-        function = work.functions.sides[other_side(intent.entry)]
+        side, patience = other_side(intent.entry), work.patience
         try:
-            work.functions.call_here(function, intent, work.loop)
+            with own.under_way.calling(work, intent, side, is_delivery=True):
+                work.functions.call_here(work.functions.sides[side], intent, work.loop, patience.deadline)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the other side may lack the write
             self.failed(work, intent, error, State.UNDELIVERED)
         else:
             self.done(intent)
 
-    def _confirmed(self, work: Work, intent: Intent) -> Intent | None:
+    def _confirmed(self, own: _Own, work: Work, intent: Intent) -> Intent | None:
         """
         Ask the authoritative side whether it has a write; None where that ends the delivery.
         """
@@ -396,7 +351,8 @@ class Mirror:
             self._bury(intent, State.UNCONFIRMED)
             return None
         try:
-            happened = work.functions.asked(intent, work.loop)
+            with own.under_way.calling(work, intent, intent.entry.side, is_delivery=True):
+                happened = work.functions.asked(intent, work.loop, work.patience.deadline)
         except BaseException as error:  # noqa: BLE001 - it did not answer, however it says so
             self.failed(work, intent, error, State.UNCONFIRMED)
             return None

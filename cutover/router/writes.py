@@ -18,12 +18,13 @@ from cutover.errors import ConfigurationError
 from cutover.forks import PerProcess
 from cutover.mirror.arguments import decoded_key, encoded_arguments, encoded_key, lane_of
 from cutover.mirror.base import Entry, Intent, Rule, State
-from cutover.mirror.functions import Functions, other_side
+from cutover.mirror.functions import Functions, other_side, within
 from cutover.mirror.registry import can_keep, open_outbox
 from cutover.router.fork_hook import look_after
 from cutover.router.judging import outcome_of
-from cutover.router.mirroring import Mirror, Patience, Show, Work, error_text
+from cutover.router.mirroring import Mirror, Show, error_text
 from cutover.router.visits import Visit
+from cutover.router.work import Patience, Work
 
 if TYPE_CHECKING:
     from cutover.router.flow import Flow
@@ -137,10 +138,14 @@ class _Tell:
 class _Call:
     """
     A step that calls a function of the application.
+
+    Attributes:
+        deadline: Seconds after which a coroutine is cancelled; None for never.
     """
 
     function: Callable[..., Any]
     intent: Intent
+    deadline: float | None = None
 
 
 _Steps = Generator["_Tell | _Call", _Outcome, _Outcome]
@@ -187,10 +192,12 @@ class _Mirrored:
             told = yield _Tell(lambda: self._after(intent, first.error))
             return first if told.cancelled is None else _Outcome(error=told.cancelled)
         intent = attrs.evolve(intent, state=State.PENDING)
-        if intent.is_behind or not mirror.holds(intent):
+        other = other_side(entry)
+        if intent.is_behind or other in self._work.hanging or not mirror.holds(intent):
             told = yield _Tell(lambda: mirror.put_back(intent))
             return first if told.cancelled is None else _Outcome(error=told.cancelled)
-        second = yield _Call(self._work.functions.sides[other_side(entry)], intent)
+        with mirror.second_call(self._work, intent):
+            second = yield _Call(self._work.functions.sides[other], intent, self._work.patience.deadline)
         told = yield _Tell(lambda: self._after_other(intent, second.error))
         interrupted = told.cancelled or (None if isinstance(second.error, Exception) else second.error)
         return first if interrupted is None else _Outcome(error=interrupted)
@@ -350,7 +357,8 @@ class AsyncWrite(_Mirrored):
     async def _called(self, step: _Call) -> _Outcome:
         began = perf_counter()
         try:
-            outcome = _Outcome(await self._work.functions.call(step.function, step.intent))
+            call = self._work.functions.call(step.function, step.intent)
+            outcome = _Outcome(await (call if step.deadline is None else within(step.deadline, call)))
         except BaseException as error:  # noqa: BLE001 - it is told to the outbox, and raised at the end
             outcome = _Outcome(error=error)
         if step.intent.state is State.CALLING:

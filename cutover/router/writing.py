@@ -31,14 +31,16 @@ class Writing:
         self._given = (store, migration, show)
         self._writes: Writes | None = None
 
-    def build(self, flow: "Flow", *, attempts: int, longest_pause: float, lease: float, **terms: Any) -> Any:
+    def build(
+        self, flow: "Flow", *, attempts: int, longest_pause: float, lease: float, deadline: float, **terms: Any
+    ) -> Any:
         """
         Make what `Flow.write` gives.
         """
-        from cutover.router.mirroring import Patience  # noqa: PLC0415
+        from cutover.router.work import Patience  # noqa: PLC0415
         from cutover.router.writes import Writes  # noqa: PLC0415
 
-        patience = Patience(attempts=attempts, longest_pause=longest_pause, lease=lease)
+        patience = Patience(attempts=attempts, longest_pause=longest_pause, lease=lease, deadline=deadline)
         if self._writes is None:
             self._writes = Writes(*self._given)
         return self._writes.build(flow, patience=patience, **terms)

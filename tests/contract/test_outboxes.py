@@ -309,6 +309,23 @@ def test_shortfalls(outbox):
     assert outbox.shortfalls("other") == []
 
 
+def test_under_way(outbox):
+    """
+    What some process delivers now is counted, until it is done, put back, or let go for too long.
+    """
+    for number in range(4):
+        pending(outbox, entry(f"user-{number}"))
+    lost, done, back = sorted(taken(outbox, limit=3), key=lambda one: one.id)
+    outbox.record(entry("user-5"), "first", LONG)
+    assert outbox.shortfalls("shop")[0].under_way == 3
+    outbox.renew([lost.id], "second", -1.0)
+    outbox.done(done)
+    outbox.put_back(back, LONG)
+    (only,) = outbox.shortfalls("shop")
+
+    assert (only.under_way, only.backlog) == (0, 3)
+
+
 def test_age(outbox):
     """
     The oldest intent's age is its own, also after it was put back anew.

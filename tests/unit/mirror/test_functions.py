@@ -5,13 +5,14 @@ Functions of the application: checked when a write is built, called here and lat
 import asyncio
 import functools
 import threading
+from contextlib import suppress
 
 import pytest
 
 from cutover.core.backend import Backend
 from cutover.errors import ConfigurationError
 from cutover.mirror.base import Entry, Intent, State
-from cutover.mirror.functions import Functions, other_side
+from cutover.mirror.functions import Functions, other_side, within
 
 
 def plain(key, *args, sequence, **kwargs):
@@ -191,6 +192,78 @@ def test_failures():
         loop = asyncio.get_running_loop()
         with pytest.raises(TimeoutError, match="of the back end"):
             await asyncio.to_thread(functions.call_here, failing, intent(), loop)
+
+    asyncio.run(application())
+
+
+async def never():
+    """
+    Wait for ever.
+    """
+    await asyncio.Event().wait()
+
+
+async def ended_all_the_same():
+    """
+    Take a cancellation for the end of a wait.
+    """
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    return "done"
+
+
+async def failing():
+    """
+    Raise a timeout of one's own.
+    """
+    raise TimeoutError("of the back end")
+
+
+def test_deadline():
+    """
+    What awaits for too long is cancelled and says so; what ends all the same gives its result, and a timeout of its own
+    stays what it is.
+    """
+    with pytest.raises(TimeoutError, match=r"it did not end within 0\.01 s, and was cancelled"):
+        asyncio.run(within(0.01, never()))
+    with pytest.raises(TimeoutError, match="of the back end"):
+        asyncio.run(within(60, failing()))
+
+    assert asyncio.run(within(0.01, ended_all_the_same())) == "done"
+
+
+def test_cancelled_before_the_deadline():
+    """
+    A task that is cancelled while it awaits something with a deadline is cancelled.
+    """
+
+    async def application():
+        task = asyncio.create_task(within(60, never()))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait((task,), timeout=30)
+        return task.cancelled()
+
+    assert asyncio.run(application())
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_deadline_of_a_call(is_running):
+    """
+    A deadline holds in the application's loop and in one of the call's own.
+    """
+
+    async def hanging(key, *args, sequence, **kwargs):
+        await never()
+
+    functions = Functions.of("cart.add", hanging, hanging, hanging)
+
+    async def application():
+        loop = asyncio.get_running_loop() if is_running else None
+        with pytest.raises(TimeoutError, match="was cancelled"):
+            await asyncio.to_thread(functions.call_here, hanging, intent(), loop, 0.01)
+        with pytest.raises(TimeoutError, match="was cancelled"):
+            await asyncio.to_thread(functions.asked, intent(), loop, 0.01)
 
     asyncio.run(application())
 

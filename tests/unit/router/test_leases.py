@@ -18,7 +18,8 @@ from cutover.mirror.base import Entry, Rule, State
 from cutover.mirror.functions import Functions
 from cutover.mirror.registry import open_outbox
 from cutover.router import mirroring
-from cutover.router.mirroring import Mirror, Patience, Work
+from cutover.router.mirroring import Mirror
+from cutover.router.work import Patience, Work
 from cutover.testing import router as router_for_tests
 from cutover.testing.store_helpers import until
 

@@ -489,6 +489,8 @@ def test_wrong_call(shop, call, wrong):
         ({"attempts": 0}, "attempts is 0"),
         ({"longest_pause": 0}, "longest_pause is 0"),
         ({"lease": float("nan")}, "lease is nan"),
+        ({"deadline": 0}, "deadline is 0"),
+        ({"deadline": None}, "deadline is None"),
         ({"unknown": (ValueError("no class"),)}, "allowed: a tuple of exception classes"),
         ({"outbox": "redis://localhost"}, "cannot keep an outbox"),
         ({"outbox": "https://relay"}, "cannot keep an outbox"),
