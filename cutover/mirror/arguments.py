@@ -18,7 +18,7 @@ LONGEST_KEY: Final = 1000
 LARGEST: Final = 1_000_000  # characters of arguments
 DEEPEST: Final = 100
 KEYS: Final = f"text of 1 to {LONGEST_KEY} characters, an int or a UUID"
-RESERVED: Final = ("sequence", "outbox", "home", "cohort")
+RESERVED: Final = ("sequence", "side", "outbox", "home", "cohort")
 
 
 def encoded_key(key: object) -> str:

@@ -24,7 +24,7 @@ from cutover.mirror.arguments import (
 
 SIMPLE = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(SIMPLE, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
-NAMES = st.text(min_size=1).filter(lambda name: name not in ("sequence", "outbox", "home", "cohort"))
+NAMES = st.text(min_size=1).filter(lambda name: name not in ("sequence", "side", "outbox", "home", "cohort"))
 HOSTILE_TEXT = st.text(st.characters(exclude_categories=()), min_size=1, max_size=50)
 KEYS = HOSTILE_TEXT | st.integers(-(1 << 70), 1 << 70)
 
@@ -96,7 +96,7 @@ def test_size():
         encoded_arguments(["x" * LARGEST], {})
 
 
-@pytest.mark.parametrize("name", ["sequence", "outbox", "home", "cohort"])
+@pytest.mark.parametrize("name", ["sequence", "side", "outbox", "home", "cohort"])
 def test_reserved(name):
     """
     Names that mean something to a write cannot be arguments of the functions.
