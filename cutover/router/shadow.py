@@ -261,8 +261,9 @@ class Shadow:
             old, new = (shown(self._terms.redact(difference.path, v)) for v in (difference.old, difference.new))
         except BaseException as error:  # noqa: BLE001 - the application's function may even exit
             old = new = f"redact raised {kind_of(error)}"
-        # A mapping may have users' keys for names.
-        path = f".{difference.path}.".replace(f".{key}.", ".?.")[1:-1]
+        path = difference.path
+        if key:  # a mapping may have users' keys for names
+            path = re.sub(rf"(?<=\.){re.escape(key)}(?=\.)", "?", f".{path}.")[1:-1]
         names = path.split(".") if path else []
         return ".".join(name if PLAIN_NAME.fullmatch(name) else "?" for name in names), old, new
 

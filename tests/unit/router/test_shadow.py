@@ -427,8 +427,8 @@ def test_what_is_shown_of_a_mismatch(asked):
     Neither values nor keys are shown: not the call's own key, also where it is a name in the answer, nor odd names.
     """
     place = Place(0, PARTS)
-    old = {"user-1": {"mail": "a@b.example"}, "c@d.example": 1, "u.ser": {"user-1": 1}, "items": [1]}
-    new = {"user-1": {"mail": "x@y.example!"}, "c@d.example": 2, "u.ser": {"user-1": 2}, "items": []}
+    old = {"user-1": {"mail": "a@b.example"}, "c@d.example": 1, "u.ser": {"user-1": {"user-1": 1}}, "items": [1]}
+    new = {"user-1": {"mail": "x@y.example!"}, "c@d.example": 2, "u.ser": {"user-1": {"user-1": 2}}, "items": []}
 
     asked(place, Back(old), Back(new))
 
@@ -436,9 +436,21 @@ def test_what_is_shown_of_a_mismatch(asked):
     assert place.kept()[0].differences == (
         ("?.mail", "text of 11", "text of 12"),
         ("?.example", "int", "int"),
-        ("u.ser.?", "int", "int"),
+        ("u.ser.?.?", "int", "int"),
         ("items.0", "int", "absent"),
     )
+
+
+def test_a_mismatch_without_a_key(asked):
+    """
+    A call without a key is compared like others, and the place where the answers differ stays what it is.
+    """
+    place = Place(0, PARTS)
+
+    asked(place, Back(1), Back("two"), key=None)
+
+    assert until(place.kept)
+    assert place.kept()[0].differences == (("", "int", "text of 3"),)
 
 
 def test_the_log_tells_at_a_limited_rate():
