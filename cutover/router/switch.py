@@ -10,7 +10,7 @@ from contextlib import suppress
 from contextvars import Token
 from functools import partial
 from time import perf_counter
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import attrs
 
@@ -34,6 +34,7 @@ NEW: Final = Backend.NEW  # a global is found faster than a member
 Function = Callable[..., Any]
 
 
+@runtime_checkable
 class Claiming(Protocol):
     """
     What a switch needs of `cutover.homes`: the first claim of an attempt wins.
@@ -312,6 +313,8 @@ def switch_of(
         raise ConfigurationError("fallback is for a call that changes nothing; allowed: with safe=True")
     if (attempt is None) is not (homes is None):
         raise ConfigurationError("attempt and homes go together: the side of an attempt is claimed in homes")
+    if not isinstance(homes, Claiming | None):
+        raise ConfigurationError(f"homes is a {kind_of(homes)}; allowed: what cutover.homes(URL) gives")
     if attempt is not None and safe:
         raise ConfigurationError("attempt is for a call that changes something; allowed: without safe=True")
     _check_shadow(shadow, safe=safe)

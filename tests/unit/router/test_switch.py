@@ -409,6 +409,7 @@ WRONG = {
     "comparison of a change": ({"ignore_fields": ("at",)}, "allowed: with safe=True"),
     "attempt without homes": ({"attempt": lambda _: "a"}, "attempt and homes go together"),
     "homes without attempt": ({"homes": Mock()}, "attempt and homes go together"),
+    "a URL for homes": ({"attempt": lambda _: "a", "homes": "sqlite:///x"}, "homes is a str; allowed: what cutover.h"),
     "safe attempt": ({"attempt": lambda _: "a", "homes": Mock(), "safe": True}, "allowed: without safe=True"),
     "ignore": ({"ignore": "CardDeclined"}, "ignore holds 'CardDeclined'"),
     "unknown": ({"unknown": (TimeoutError, BaseException)}, "unknown holds <class 'BaseException'>"),
