@@ -5,15 +5,15 @@ What a store knows of all processes together, as Prometheus gauges: the fleet-wi
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
-from weakref import WeakKeyDictionary
 
-from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client import CollectorRegistry
 
 from cutover.core.checkin import Fleet, InstanceState, Kind
 from cutover.core.fleet import Sides, by_flow, effective_progress, recent, states
 from cutover.core.progress import forecast, target_progress
 from cutover.core.snapshot import Snapshot
-from cutover.router.instruments import GATE, FreshGauge, Labels, all_or_none
+from cutover.router.instruments import GATE, FreshGauge, Labels
+from cutover.router.registering import OnePerRegistry
 
 __all__ = ["FleetGauges", "fleet_gauges_on"]
 
@@ -70,20 +70,4 @@ class FleetGauges:
             self._gauges[name].show(labelled, self._shown.setdefault((snapshot.migration, name), set()))
 
 
-# A second router of the process, or the next one after it, shows beside the first.
-_fleet_gauges: "WeakKeyDictionary[CollectorRegistry, FleetGauges]" = WeakKeyDictionary()
-
-
-def fleet_gauges_on(registry: CollectorRegistry | None) -> FleetGauges:
-    """
-    Give the fleet-wide gauges of a registry, the default one for None; made at the first call.
-
-    Raises:
-        ConfigurationError: If something else is registered there under one of the names.
-    """
-    registry = REGISTRY if registry is None else registry
-    gauges = _fleet_gauges.get(registry)
-    if gauges is None:
-        with all_or_none(registry) as tentative:
-            gauges = _fleet_gauges[registry] = FleetGauges(tentative)
-    return gauges
+fleet_gauges_on: Final = OnePerRegistry(FleetGauges).on

@@ -8,22 +8,20 @@ difference since the last time is added once a second, and before every scrape.
 import os
 from bisect import bisect_left
 from collections import Counter as Counts
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Container, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Protocol
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakSet
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 from cutover.core.checkin import Kind
-from cutover.errors import ConfigurationError
 from cutover.forks import Gate
-from cutover.router.registry_locks import hold_at_forks
+from cutover.router.registering import OnePerRegistry
 
-__all__ = ["GATE", "FreshCounter", "FreshGauge", "Instruments", "Refresh", "all_or_none", "instruments_on"]
+__all__ = ["GATE", "FreshCounter", "FreshGauge", "Instruments", "Refresh", "instruments_on"]
 
 Refresh = Callable[[], None]
 Labels = tuple[str, ...]
@@ -213,56 +211,4 @@ def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str, mode
     return FreshGauge(f"cutover_{name}", text, ("migration", *labels), registry=registry, multiprocess_mode=mode)
 
 
-class _Tentative(CollectorRegistry):
-    """
-    Registers elsewhere, and can take it all back.
-    """
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        super().__init__()
-        self._registry = registry
-        self._made: list[Collector] = []
-
-    def register(self, collector: Collector) -> None:
-        self._registry.register(collector)
-        self._made.append(collector)
-
-    def withdraw(self) -> None:
-        for collector in self._made:
-            self._registry.unregister(collector)
-
-
-@contextmanager
-def all_or_none(registry: CollectorRegistry) -> Iterator[CollectorRegistry]:
-    """
-    Give a registry that passes everything on to another one, unless something of the block is refused there.
-
-    Raises:
-        ConfigurationError: If something else is registered there under one of the names.
-    """
-    tentative = _Tentative(registry)
-    try:
-        yield tentative
-    except ValueError as error:
-        tentative.withdraw()
-        raise ConfigurationError(f"the registry has a metric of that name already: {error}") from error
-
-
-# Two routers of one process must share what Prometheus lets be registered once.
-_instruments: "WeakKeyDictionary[CollectorRegistry, Instruments]" = WeakKeyDictionary()
-
-
-def instruments_on(registry: CollectorRegistry | None) -> Instruments:
-    """
-    Give the instruments of a registry, the default one for None; made at the first call.
-
-    Raises:
-        ConfigurationError: If something else is registered there under one of the names.
-    """
-    registry = REGISTRY if registry is None else registry
-    instruments = _instruments.get(registry)
-    if instruments is None:
-        with all_or_none(registry) as tentative:
-            instruments = _instruments[registry] = Instruments(tentative)
-        hold_at_forks(registry)
-    return instruments
+instruments_on: Final = OnePerRegistry(Instruments).on

@@ -38,7 +38,7 @@ def open_store(url_or_store: object) -> Source | Store:
         raise ConfigurationError(f"the store {redacted(url_or_store)!r} has an unknown scheme; allowed: {ALLOWED}")
     if "\0" in rest:
         raise ConfigurationError(f"the store {url_or_store!r} holds a NUL character; allowed: {ALLOWED}")
-    return opener(rest)
+    return opener(url_or_store)
 
 
 def redacted(url: str) -> str:
@@ -57,44 +57,38 @@ def redacted(url: str) -> str:
     return SECRET_OPTION.sub(r"\1***", f"{scheme}{colon}{slashes}{shown}")
 
 
-def _memory(rest: str) -> Store:
+def _memory(url: str) -> Store:
     from cutover.stores.memory import MemoryStore  # noqa: PLC0415 - a program loads only the store that it uses
 
-    if not MEMORY_NAME.fullmatch(rest):
-        raise _wrong(f"memory:{rest}", "memory:NAME, with 1 to 64 letters, digits, '.', '_' and '-'")
-    return MemoryStore(rest)
+    name = url.removeprefix("memory:")
+    if not MEMORY_NAME.fullmatch(name):
+        raise _wrong(url, "memory:NAME, with 1 to 64 letters, digits, '.', '_' and '-'")
+    return MemoryStore(name)
 
 
-def _sqlite(rest: str) -> Store:
+def _sqlite(url: str) -> Store:
     from cutover.stores.sqlite import SqliteStore  # noqa: PLC0415 - a program loads only the store that it uses
 
     allowed = "sqlite:///relative/path.db or sqlite:////absolute/path.db, without options"
-    path = rest.removeprefix("///")
-    if not rest.startswith("///") or not path or path.endswith("/") or "?" in path:
-        raise _wrong(f"sqlite:{rest}", allowed)
+    path = url.removeprefix("sqlite:///")
+    if path in {url, ""} or path.endswith("/") or "?" in path:
+        raise _wrong(url, allowed)
     if path == ":memory:":
-        raise _wrong(f"sqlite:{rest}", f"{allowed}; memory:NAME is the store without a file")
+        raise _wrong(url, f"{allowed}; memory:NAME is the store without a file")
     return SqliteStore(path)
 
 
-def _file(rest: str) -> Source:
+def _file(url: str) -> Source:
     from cutover.stores.file import FileSource  # noqa: PLC0415 - a program loads only the store that it uses
 
-    path = rest.removeprefix("//") if rest.startswith("///") else rest
+    path = url.removeprefix("file:")
+    path = path.removeprefix("//") if path.startswith("///") else path
     if not path or path.startswith("//") or path.endswith("/"):
-        raise _wrong(f"file:{rest}", "file:relative/path or file:/absolute/path")
+        raise _wrong(url, "file:relative/path or file:/absolute/path")
     return FileSource(path)
 
 
-def _postgresql(rest: str) -> Store:
-    return _postgresql_store(f"postgresql:{rest}")
-
-
-def _postgres(rest: str) -> Store:
-    return _postgresql_store(f"postgres:{rest}")
-
-
-def _postgresql_store(url: str) -> Store:
+def _postgresql(url: str) -> Store:
     try:
         from cutover.stores.postgresql import PostgresqlStore  # noqa: PLC0415 - a program loads only what it uses
     except ImportError as error:  # the driver's own, too, where it finds no libpq
@@ -102,28 +96,12 @@ def _postgresql_store(url: str) -> Store:
     return PostgresqlStore(url)
 
 
-def _redis(rest: str) -> Store:
-    return _redis_store(f"redis:{rest}")
-
-
-def _rediss(rest: str) -> Store:
-    return _redis_store(f"rediss:{rest}")
-
-
-def _redis_store(url: str) -> Store:
+def _redis(url: str) -> Store:
     try:
         from cutover.stores.redis import RedisStore  # noqa: PLC0415 - a program loads only the store that it uses
     except ModuleNotFoundError as error:
         raise _missing(url, "redis", error) from error
     return RedisStore(url)
-
-
-def _http(rest: str) -> Store:
-    return _relay(f"http:{rest}")
-
-
-def _https(rest: str) -> Store:
-    return _relay(f"https:{rest}")
 
 
 def _relay(url: str) -> Store:
@@ -149,11 +127,11 @@ OPENERS: Final[Mapping[str, Callable[[str], Source | Store]]] = MappingProxyType
         "sqlite": _sqlite,
         "file": _file,
         "postgresql": _postgresql,
-        "postgres": _postgres,
+        "postgres": _postgresql,
         "redis": _redis,
-        "rediss": _rediss,
-        "http": _http,
-        "https": _https,
+        "rediss": _redis,
+        "http": _relay,
+        "https": _relay,
     }
 )
 ALLOWED: Final = (

@@ -65,7 +65,6 @@ def test_two_migrations_beside_each_other():
     Two migrations on one registry do not take each other's series away.
     """
     other = begun(definition_of("pay", name="other"))
-    gauges = fleet_gauges_on(CollectorRegistry())
     registry = CollectorRegistry()
     gauges = fleet_gauges_on(registry)
     for snapshot in (SNAPSHOT, other, SNAPSHOT):

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, gener
 from routers import Parts, Script, after, reading
 
 from cutover.errors import ConfigurationError
-from cutover.router.instruments import all_or_none, instruments_on
+from cutover.router.instruments import instruments_on
 
 LABELS = {
     "cutover_requests": {"migration", "flow", "backend", "reason"},
@@ -85,14 +85,6 @@ def test_a_name_that_is_taken(kind, name):
 
     registry.unregister(foreign)
     assert instruments_on(registry).gauges
-
-
-def test_all_or_none_passes_other_errors():
-    """
-    What is no clash of names is not taken for one.
-    """
-    with pytest.raises(ZeroDivisionError), all_or_none(CollectorRegistry()):
-        raise ZeroDivisionError
 
 
 def test_no_created_series():
