@@ -28,10 +28,10 @@ def test_all_or_none():
     """
     registry = CollectorRegistry()
     Gauge("theirs", "Somebody else's", registry=registry)
+    names = OnePerRegistry(lambda given: [Gauge(name, "Ours", registry=given) for name in ("ours", "theirs")])
 
-    with pytest.raises(ConfigurationError, match="theirs"), all_or_none(registry) as tentative:
-        for name in ("ours", "theirs"):
-            Gauge(name, "Ours", registry=tentative)
+    with pytest.raises(ConfigurationError, match="theirs"):
+        names.on(registry)
 
     assert [metric.name for metric in registry.collect()] == ["theirs"]
 
