@@ -68,6 +68,8 @@ def checked_keep(keep: Mapping[str, timedelta] | None) -> dict[str, timedelta]:
     Raises:
         ConfigurationError: If a kind or a time is none.
     """
+    if not isinstance(keep, Mapping | None):
+        raise ConfigurationError(f"keep is {keep!r:.100}; allowed: times by kind, as {{'cart': timedelta(days=30)}}")
     kept = dict(keep or {})
     for kind, time in kept.items():
         kind_in(kind)

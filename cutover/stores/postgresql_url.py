@@ -20,6 +20,8 @@ ALLOWED: Final = (
     "reserved characters percent-encoded"
 )
 SCHEMA: Final = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
+PORT: Final = re.compile(r"[0-9]{1,5}")
+HIGHEST_PORT: Final = 65_535
 DEFAULTS: Final[Mapping[str, object]] = {
     "connect_timeout": 2,  # seconds; the least that the driver takes
     "keepalives_idle": 10,  # a peer that is gone is noticed in half a minute, not in two hours
@@ -72,6 +74,8 @@ def parse(url: str) -> Address:
         parameters = conninfo_to_dict(rest)
     except psycopg.Error:  # without its text, which may show a part of the password
         raise _unreadable() from None
+    if not all(map(_is_port, _ports(parameters))):
+        raise ConfigurationError(f"a port of the PostgreSQL URL is no number below 65536; allowed: {ALLOWED}")
     shown = _shown(parameters, schema)
     return Address(shown=shown, parameters={**DEFAULTS, **parameters}, schema=schema, notify=notify == "on")
 
@@ -80,9 +84,17 @@ def _unreadable() -> ConfigurationError:
     return ConfigurationError(f"the PostgreSQL URL cannot be read; allowed: {ALLOWED}")
 
 
+def _ports(parameters: Mapping[str, Any]) -> list[str]:
+    return str(parameters.get("port") or "").split(",")
+
+
+def _is_port(text: str) -> bool:
+    return not text or (PORT.fullmatch(text) is not None and 0 < int(text) <= HIGHEST_PORT)  # libpq has a default
+
+
 def _shown(parameters: Mapping[str, Any], schema: str) -> str:
     hosts = str(parameters.get("host") or parameters.get("hostaddr") or "").split(",")
-    ports = str(parameters.get("port") or "").split(",")
+    ports = _ports(parameters)
     ports *= len(hosts) if len(ports) == 1 else 1
     pairs = (_pair(host, port) for host, port in zip(hosts, ports, strict=False))
     suffix = "" if schema == "cutover" else f"?schema={schema}"

@@ -137,6 +137,15 @@ def test_keep():
         checked_keep({"Cart": timedelta(days=1)})
 
 
+@pytest.mark.parametrize("given", [timedelta(days=1), ["cart"], "cart", 0])
+def test_keep_without_kinds(given):
+    """
+    What gives no time by kind is refused when the homes are opened.
+    """
+    with pytest.raises(ConfigurationError, match=r"^keep is .*; allowed: times by kind"):
+        checked_keep(given)
+
+
 def test_numbers():
     """
     An int and a UUID are the same as their text; what only looks like a number is not.
