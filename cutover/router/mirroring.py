@@ -7,10 +7,10 @@ import random
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -30,7 +30,7 @@ COUNT_EVERY: Final = 5.0  # seconds
 REGISTER_EVERY: Final = 60.0  # seconds; whoever looks takes a write that is on record no more for one that is gone
 LEAVE_WITHIN: Final = 0.5  # seconds that `close` waits for what is under way
 
-Show = Callable[[str, Mapping[str, tuple[int, float]]], None]
+Show = Callable[[str, str, Sequence[Shortfall]], None]
 
 
 @attrs.define(eq=False)
@@ -80,7 +80,7 @@ class Mirror:
 
     Args:
         migration: Gives its name; None while it is not known.
-        show: Takes backlog and lag by flow, of a migration.
+        show: Takes the outbox's URL, the migration, and what its writes lack.
     """
 
     def __init__(self, outbox: Outbox, migration: Callable[[], str | None], show: Show) -> None:
@@ -245,7 +245,7 @@ class Mirror:
         is_full = self._take(own)
         if monotonic() - own.counted_at >= COUNT_EVERY:
             own.counted_at = monotonic()
-            self._show(self.migration, gauges_of(self.outbox.shortfalls(self.migration)))
+            self._show(self.outbox.url, self.migration, self.outbox.shortfalls(self.migration))
         if own.is_down:
             own.is_down = False
             log.info("cutover.mirror_answers_again", outbox=self.outbox.url)
@@ -382,18 +382,6 @@ class Mirror:
         if not own.is_down:
             own.is_down = True
             log.error("cutover.mirror_unavailable", outbox=self.outbox.url, error=str(error))
-
-
-def gauges_of(shortfalls: Any) -> dict[str, tuple[int, float]]:
-    """
-    Give backlog and lag of each flow, of what its writes lack.
-    """
-    gauges: dict[str, tuple[int, float]] = {}
-    one: Shortfall
-    for one in shortfalls:
-        backlog, lag = gauges.get(one.rule.flow, (0, 0.0))
-        gauges[one.rule.flow] = (backlog + one.backlog, max(lag, one.oldest))
-    return gauges
 
 
 def error_text(error: BaseException) -> str:

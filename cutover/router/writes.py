@@ -4,9 +4,10 @@ Mirrored writes: one call of the application that reaches both sides, now or lat
 
 import asyncio
 import os
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,12 +18,12 @@ from cutover.core.migration import NAME, NAME_RULE
 from cutover.errors import ConfigurationError
 from cutover.forks import PerProcess
 from cutover.mirror.arguments import decoded_key, encoded_arguments, encoded_key, lane_of
-from cutover.mirror.base import Entry, Intent, Rule, State
+from cutover.mirror.base import Entry, Intent, Rule, Shortfall, State
 from cutover.mirror.functions import Functions, other_side, within
 from cutover.mirror.registry import can_keep, open_outbox
 from cutover.router.fork_hook import look_after
 from cutover.router.judging import outcome_of
-from cutover.router.mirroring import Mirror, Show, error_text
+from cutover.router.mirroring import Mirror, error_text
 from cutover.router.visits import Visit
 from cutover.router.work import Patience, Work
 
@@ -44,11 +45,17 @@ class Writes:
         show: Takes backlog and lag by flow.
     """
 
-    def __init__(self, store: str | None, migration: Callable[[], str | None], show: Show) -> None:
+    def __init__(
+        self,
+        store: str | None,
+        migration: Callable[[], str | None],
+        show: Callable[[str, Mapping[str, tuple[int, float]]], None],
+    ) -> None:
         self._store = store
         self._migration = migration
         self._show = show
         self._mirrors: dict[str, Mirror] = {}
+        self._shortfalls: dict[str, Sequence[Shortfall]] = {}
         self._is_looked_after = False
 
     def build(
@@ -106,8 +113,19 @@ class Writes:
             self._is_looked_after = True
             look_after(self)
         if url not in self._mirrors:
-            self._mirrors[str(url)] = Mirror(open_outbox(url), self._migration, self._show)
+            self._mirrors[str(url)] = Mirror(open_outbox(url), self._migration, self._show_all)
         return self._mirrors[str(url)]
+
+    def _show_all(self, place: str, migration: str, found: Sequence[Shortfall]) -> None:
+        """
+        Show backlog and lag of each flow over all outboxes, after one of them was asked.
+        """
+        self._shortfalls[place] = found
+        gauges: dict[str, tuple[int, float]] = {}
+        for one in chain.from_iterable(tuple(self._shortfalls.values())):
+            backlog, lag = gauges.get(one.rule.flow, (0, 0.0))
+            gauges[one.rule.flow] = (backlog + one.backlog, max(lag, one.oldest))
+        self._show(migration, gauges)
 
 
 @attrs.frozen

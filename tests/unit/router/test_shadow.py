@@ -4,6 +4,7 @@ Asking the other side too: who is asked, what it comes to, and that the user not
 
 import asyncio
 import threading
+from contextlib import suppress
 
 import pytest
 from circumstances import Desk
@@ -309,6 +310,21 @@ def test_a_task_that_will_not_stop():
     asyncio.run(calls())
 
     assert place.verdicts() == {"timeout": 1}
+
+
+@pytest.mark.parametrize("dial", [0, PARTS])
+def test_whoever_is_asked_first(asked, dial):
+    """
+    A failure is told of the side that failed, and a difference with OLD before NEW, whichever was routed to.
+    """
+    place = Place(dial, PARTS)
+    with suppress(ValueError):
+        asked(place, Back(1), Back(ValueError("broken")))
+    asked(place, Back("x"), Back(2))
+
+    assert place.verdicts() == {"new_error": 1, "mismatch": 1}
+    assert until(place.kept)
+    assert place.kept()[0].differences == (("", "text of 1", "int"),)
 
 
 @pytest.mark.parametrize("error", [TimeoutError("mine"), asyncio.CancelledError()], ids=["timeout", "cancelled"])

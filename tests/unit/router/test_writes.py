@@ -606,6 +606,21 @@ def test_gauges(shop, monkeypatch):
     assert value("cutover_mirror_lag_seconds", labels) >= 0
 
 
+def test_gauges_of_several_outboxes(shop, monkeypatch):
+    """
+    What a flow lacks in one outbox is added to what it lacks in another, and hides nothing of it.
+    """
+    monkeypatch.setattr(mirroring, "COUNT_EVERY", 0.0)
+    places = [f"memory:gauges-{next(NUMBERS)}" for _ in range(2)]
+    add, drop = (shop.write(name=place[7:], outbox=place, attempts=1) for place in places)
+    shop.new.failures = [ValueError("no")] * 3
+    for write, key in ((add, "user-1"), (drop, "user-2"), (drop, "user-3")):
+        write(key, 1)
+    labels = {"migration": "test", "flow": "cart"}
+
+    assert until(lambda: shop.router.registry.get_sample_value("cutover_mirror_backlog", labels) == 3)
+
+
 def test_closed(shop):
     """
     A router that was closed refuses writes before anything happens; what was undelivered stays.
