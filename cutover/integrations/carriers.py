@@ -18,9 +18,9 @@ __all__ = ["Carrier", "Cookie", "Header", "HeadersOf", "Pair", "Session"]
 HeadersOf = Callable[[str], Iterable[str]]
 Pair = tuple[str, str]
 
-ATTRIBUTE: Final = re.compile(
-    r"[\x20-\x3a\x3c-\x7e]*"
-)  # what may stand in Path and Domain: no ";", nothing unprintable
+# What may stand in Path and Domain: nothing unprintable, no ";", and no blank, quote or backslash, after which Django
+# would forget what follows.
+ATTRIBUTE: Final = re.compile(r"[\x21\x23-\x3a\x3c-\x5b\x5d-\x7e]+")
 LONGEST_AGE: Final = timedelta(days=400)  # browsers keep no cookie for longer
 SAME_SITE: Final = ("Lax", "Strict", "None")
 SAFE: Final = frozenset(("GET", "HEAD"))
@@ -81,6 +81,10 @@ class Carrier(Protocol):
         ...
 
 
+def _is_all(pattern: re.Pattern[str], given: object) -> bool:
+    return isinstance(given, str) and pattern.fullmatch(given) is not None
+
+
 def _check(fine: object, problem: str, allowed: str) -> None:
     if not fine:
         raise ConfigurationError(f"{problem}; allowed: {allowed}")
@@ -111,13 +115,18 @@ class Cookie:
 
     def __attrs_post_init__(self) -> None:
         name, domain, age = self.name, self.domain, self.max_age
-        _check(not name or NAME.fullmatch(name), f"name is {name!r}", "letters, digits and !#$%&'*+.^_`|~-")
+        _check(name == "" or _is_all(NAME, name), f"name is {name!r}", "letters, digits and !#$%&'*+.^_`|~-")
         _check(self.samesite in SAME_SITE, f"samesite is {self.samesite!r}", ", ".join(SAME_SITE))
         _check(
-            self.path.startswith("/") and ATTRIBUTE.fullmatch(self.path), f"path is {self.path!r}", "/ and more, no ;"
+            _is_all(ATTRIBUTE, self.path) and self.path.startswith("/"),
+            f"path is {self.path!r}",
+            "/ and more, without blanks, quotes, \\ and ;",
         )
-        _check(domain is None or (domain and ATTRIBUTE.fullmatch(domain)), f"domain is {domain!r}", "a host name")
-        _check(age is None or timedelta(seconds=1) <= age <= LONGEST_AGE, f"max_age is {age}", "1 second to 400 days")
+        _check(domain is None or _is_all(ATTRIBUTE, domain), f"domain is {domain!r}", "a host name")
+        is_age = isinstance(age, timedelta) and timedelta(seconds=1) <= age <= LONGEST_AGE
+        _check(age is None or is_age, f"max_age is {age}", "a timedelta of 1 second to 400 days")
+        for flag in ("secure", "httponly"):
+            _check(isinstance(getattr(self, flag), bool), f"{flag} is {getattr(self, flag)!r}", "True, False")
         _check(self.secure or self.samesite != "None", "samesite is 'None' without secure", "Lax, Strict")
         prefixed = name.startswith(("__Host-", "__Secure-"))
         _check(self.secure or not prefixed, f"name is {name!r} without secure", "another prefix, or secure=True")
@@ -191,7 +200,7 @@ class Header:
     name: str = HEADER
 
     def __attrs_post_init__(self) -> None:
-        _check(NAME.fullmatch(self.name), f"name is {self.name!r}", "letters, digits and !#$%&'*+.^_`|~-")
+        _check(_is_all(NAME, self.name), f"name is {self.name!r}", "letters, digits and !#$%&'*+.^_`|~-")
 
     def named_for(self, journey: str) -> Self:
         """
@@ -243,6 +252,7 @@ class Session:
 
     def __attrs_post_init__(self) -> None:
         _check(callable(self.find), f"find is {self.find!r}", "a function of the request")
+        _check(isinstance(self.name, str), f"name is {self.name!r}", "text")
 
     def named_for(self, journey: str) -> Self:
         """

@@ -7,11 +7,13 @@ cost; and the key may come from an authentication that runs inside of the middle
 
 from collections.abc import Iterable
 from threading import RLock
+from types import CoroutineType
 from typing import Any, Final
 
 from cutover.clock import utc_now
 from cutover.core.backend import UNSET
 from cutover.core.visit import SKEW_SECONDS
+from cutover.errors import ConfigurationError
 from cutover.integrations.caching import NOT_MODIFIED, is_private, may_be_shared
 from cutover.integrations.carriers import GUEST_AGE, Carrier, HeadersOf, Pair
 from cutover.integrations.guests import guest_id_in, new_guest_id
@@ -121,7 +123,7 @@ class Exchange:
         was: object
         token: str | None
         if key is UNSET:
-            key = self._asked(rules.key) if before is None else before.key
+            key = self._asked("key", rules.key) if before is None else before.key
         if key is None or key == "":
             key = self._guest() or self._new_guest()
         if before is not None:
@@ -129,15 +131,20 @@ class Exchange:
                 return before
             was, token = before.key, before.token
         else:
-            was = self._asked(rules.was) or self._guest()
+            was = self._asked("was", rules.was) or self._guest()
             token = self._brought = self._chosen(key, was)
             self._withheld = token is None and rules.carrier.is_withheld(self._headers)
-        synthetic = before.synthetic if before is not None else bool(self._asked(rules.synthetic))
-        cohort = self._asked(rules.cohort)
+        synthetic = before.synthetic if before is not None else bool(self._asked("synthetic", rules.synthetic))
+        cohort = self._asked("cohort", rules.cohort)
         return rules.journey.enter(key, token=token, cohort=cohort, was=was, home=home, synthetic=synthetic)
 
-    def _asked(self, function: Asking | None) -> Any:
-        return None if function is None else function(self._where)
+    def _asked(self, name: str, function: Asking | None) -> Any:
+        answer = None if function is None else function(self._where)
+        if type(answer) is CoroutineType:  # as a key it would be another one in each request
+            answer.close()
+            allowed = "what needs no await; in async code a handler may give visit_of() the key"
+            raise ConfigurationError(f"{name} of the middleware gave a coroutine; allowed: {allowed}")
+        return answer
 
     def _guest(self) -> str | None:
         carrier = self._rules.guest

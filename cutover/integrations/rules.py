@@ -69,7 +69,7 @@ class Rules:
             if is_coroutine_function(function):
                 raise ConfigurationError(f"{name} is an async def; allowed: a function made with def, or None")
         for name, given in (("carrier", carrier), ("guest", guest)):
-            if not isinstance(given, Carrier | _LikeTheVisit | None):
+            if isinstance(given, type) or not isinstance(given, Carrier | _LikeTheVisit | None):
                 raise ConfigurationError(f"{name} is {given!r}; allowed: a Cookie, a Header, a Session, or None")
         self._told = False
         self.journey = journey

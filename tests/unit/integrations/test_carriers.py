@@ -31,6 +31,15 @@ WRONG = [
     ({"path": "shop"}, "path is 'shop'"),
     ({"path": "/; Domain=evil.example"}, "path is"),
     ({"path": "/\r\nX: y"}, "path is"),
+    ({"path": "/a b"}, "path is '/a b'"),
+    ({"path": '/a"b'}, "path is"),
+    ({"path": "/a\\b"}, "path is"),
+    ({"path": None}, "path is None"),
+    ({"name": 5}, "name is 5"),
+    ({"domain": 5}, "domain is 5"),
+    ({"max_age": 60}, "max_age is 60; allowed: a timedelta of"),
+    ({"secure": "no"}, "secure is 'no'; allowed: True, False"),
+    ({"httponly": None}, "httponly is None; allowed: True, False"),
     ({"domain": ""}, "domain is ''"),
     ({"domain": "a;b"}, "domain is 'a;b'"),
     ({"max_age": timedelta(0)}, "max_age is 0:00:00"),
@@ -173,14 +182,18 @@ def test_wrong_header():
     """
     with pytest.raises(ConfigurationError, match="name is 'Cutover Visit'"):
         Header(name="Cutover Visit")
+    with pytest.raises(ConfigurationError, match="name is None"):
+        Header(name=None)
 
 
 def test_wrong_session():
     """
-    A session is found by a function.
+    A session is found by a function, and the token in it by a text.
     """
     with pytest.raises(ConfigurationError, match="find is 'session'; allowed: a function of the request"):
         Session(find="session")
+    with pytest.raises(ConfigurationError, match="name is 5; allowed: text"):
+        Session(find=dict, name=5)
 
 
 @pytest.mark.parametrize("held", [None, 7, b"token", ["token"]])

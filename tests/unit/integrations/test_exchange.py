@@ -447,6 +447,22 @@ def test_pages_that_give_no_token(site):
     assert logs == [{"event": "cutover.visit_not_given", "journey": "purchase", "log_level": "warning"}]
 
 
+@pytest.mark.parametrize("name", ["key", "cohort", "was", "synthetic"])
+def test_coroutines(site, name):
+    """
+    A function that gives a coroutine is an error in the handler: as a key it would be another one in each request.
+    """
+
+    async def ask(place):
+        return place
+
+    def begin(place):
+        return ask(place)
+
+    with pytest.raises(ConfigurationError, match=rf"^{name} of the middleware gave a coroutine; allowed: "):
+        site.client(**{name: begin}).get()
+
+
 OF_ANOTHER_SITE = {"sec_fetch_site": "cross-site", "sec_fetch_dest": "document", "sec_fetch_mode": "navigate"}
 
 

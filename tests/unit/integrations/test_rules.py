@@ -39,6 +39,7 @@ WRONG = [
     ({"was": "guest"}, "was is 'guest'; allowed: a function"),
     ({"carrier": Cookie(name="a"), "guest": Cookie(name="a")}, "both named 'a'; allowed: two names"),
     ({"carrier": "cookie"}, "carrier is 'cookie'; allowed: a Cookie, a Header, a Session, or None"),
+    ({"carrier": Cookie}, "carrier is <class 'cutover.integrations.carriers.Cookie'>; allowed: a Cookie, a Header"),
     ({"guest": True}, "guest is True; allowed: a Cookie, a Header, a Session, or None"),
 ]
 
