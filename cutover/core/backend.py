@@ -2,10 +2,12 @@
 The two sides, the reasons for choosing one, and the decision that names both.
 """
 
+from collections.abc import Mapping
 from enum import Enum, StrEnum
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
-__all__ = ["UNSET", "Backend", "Decision", "Reason", "Unset", "side_of"]
+__all__ = ["NAMED", "UNSET", "Backend", "Decision", "Reason", "Unset", "side_of"]
 
 
 class Backend(StrEnum):
@@ -15,6 +17,10 @@ class Backend(StrEnum):
 
     OLD = "old"
     NEW = "new"
+
+
+#: What a side is called in every migration; an unmarked thing is older than all of them.
+NAMED: Final[Mapping[object, Backend]] = MappingProxyType({None: Backend.OLD, "old": Backend.OLD, "new": Backend.NEW})
 
 
 class Reason(StrEnum):

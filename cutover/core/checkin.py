@@ -137,6 +137,12 @@ class CheckIn:
     ran: tuple[Ran, ...] | None = None
     mismatches: tuple[Mismatch, ...] = ()
 
+    def is_lost(self, now: datetime) -> bool:
+        """
+        Tell whether nothing was heard of the instance for longer than the lease.
+        """
+        return now - self.at > LEASE
+
     def encode(self) -> str:
         """
         Write the check-in as canonical JSON.

@@ -5,7 +5,7 @@ The rule, to be read: where one request goes and why. The router's compiled path
 from collections.abc import Mapping
 from typing import Final
 
-from cutover.core.backend import UNSET, Backend, Decision, Reason, Unset, side_of
+from cutover.core.backend import NAMED, UNSET, Backend, Decision, Reason, Unset, side_of
 from cutover.core.break_glass import broken_glass
 from cutover.core.bucketing import PARTS, digest_of, key_bytes, position_of
 from cutover.core.snapshot import Override, Snapshot
@@ -93,6 +93,4 @@ def side_names(snapshot: Snapshot | None) -> dict[object, Backend]:
     """
     Give every name that a home may have, None for unmarked things among them.
     """
-    sides = {None: "old", "old": "old", "new": "new"}
-    names = sides if snapshot is None else snapshot.definition.sides()
-    return {name: Backend(side) for name, side in names.items()}
+    return dict(NAMED) if snapshot is None else snapshot.definition.sides()

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import attrs
 
-from cutover.core.checkin import LEASE, CheckIn, Counted, Fleet, InstanceState, Kind, Totals, add, minute_of
+from cutover.core.checkin import CheckIn, Counted, Fleet, InstanceState, Kind, Totals, add, minute_of
 from cutover.core.progress import weighted_progress
 from cutover.core.snapshot import Head, Snapshot
 
@@ -80,7 +80,7 @@ def instance_state(report: CheckIn, change: Head, chain: Mapping[int, str], *, n
         change: The change that is asked about.
         chain: Hashes by version of the store's history, from *change* on.
     """
-    if now - report.at > LEASE:
+    if report.is_lost(now):
         return InstanceState.LOST
     if report.head is None or report.head.epoch < change.epoch:
         return InstanceState.BEHIND

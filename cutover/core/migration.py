@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, Self, TypeVar
 
 import attrs
 
+from cutover.core.backend import NAMED, Backend
 from cutover.core.bucketing import SCHEME
 from cutover.core.fields import field, items, typed
 from cutover.errors import ConfigurationError, Corrupt
@@ -287,11 +288,11 @@ class Migration:
         journey = self.journey_of(flow)
         return journey.flows if journey is not None and journey.together else (flow,)
 
-    def sides(self) -> dict[object, str]:
+    def sides(self) -> dict[object, Backend]:
         """
-        Give every name that a side goes by, each with "old" or "new".
+        Give every name that a side goes by; None is that of an unmarked thing.
         """
-        return {None: "old", "old": "old", "new": "new", self.old: "old", self.new: "new"}
+        return {**NAMED, self.old: Backend.OLD, self.new: Backend.NEW}
 
     def deadline_instant(self) -> datetime | None:
         """

@@ -12,7 +12,6 @@ from typing import Final
 import attrs
 
 from cutover.core.changes import Proposal
-from cutover.core.checkin import LEASE
 from cutover.core.ledger import Change, Expectation, seal
 from cutover.core.schema import WRITES, major_to_write
 from cutover.core.snapshot import LARGEST_DOCUMENT, Snapshot
@@ -124,7 +123,7 @@ def _schema(store: Store, migration: str, now: Callable[[], datetime]) -> str:
     if len(WRITES) == 1:
         return next(iter(WRITES.values()))
     fleet, instant = store.fleet(migration), now()
-    live = [report.majors for report in fleet.instances if instant - report.at <= LEASE]
+    live = [report.majors for report in fleet.instances if not report.is_lost(instant)]
     return WRITES[major_to_write(live, tuple(WRITES))]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 
 from cutover.core.bucketing import PARTS
-from cutover.core.checkin import LEASE, Fleet, Kind, Totals, add, minute_of
+from cutover.core.checkin import Fleet, Kind, Totals, add, minute_of
 from cutover.core.comparison import Mismatch, Verdict
 from cutover.core.intervals import Share, difference
 from cutover.core.schema import SCHEMA
@@ -135,7 +135,7 @@ def _described(name: str, fleet: Fleet, snapshot: Snapshot, totals: Totals, now:
         # A newer library may count verdicts that this one does not know.
         if counted.kind is Kind.SHADOWS and counted.flow == name and counted.detail in verdicts:
             verdicts[Verdict(counted.detail)] += number
-    live = (report for report in fleet.instances if now - report.at <= LEASE)
+    live = (report for report in fleet.instances if not report.is_lost(now))
     kept = sorted((m for report in live for m in report.mismatches if m.flow == name), key=lambda m: m.at)
     shadow = snapshot.shadows.get(name, 0)
     return FlowComparisons(flow=name, shadow=shadow, verdicts=verdicts, mismatches=tuple(kept[:MOST_SHOWN]))

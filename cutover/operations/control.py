@@ -12,7 +12,7 @@ from cutover.claims.base import Rehomed
 from cutover.claims.homes import Homes
 from cutover.claims.ids import Id
 from cutover.core.changes import Proposal
-from cutover.core.checkin import LEASE, CheckIn
+from cutover.core.checkin import CheckIn
 from cutover.core.ledger import Change, Expectation
 from cutover.core.migration import Migration
 from cutover.errors import ConfigurationError, Refused
@@ -233,10 +233,11 @@ class Control(Observer):
         if len(found) != 1:
             known = "several are" if found else "none is"
             raise ConfigurationError(f"instance is {instance!r}, and {known} named so; allowed: one of `instances`")
-        age = self._now() - found[0].at
-        if age <= LEASE:
-            raise Refused(f"instance {found[0].instance} is alive: it checked in {age.total_seconds():.0f} s ago")
-        return found[0]
+        (report,), now = found, self._now()
+        if not report.is_lost(now):
+            age = (now - report.at).total_seconds()
+            raise Refused(f"instance {report.instance} is alive: it checked in {age:.0f} s ago")
+        return report
 
     def bury(self, report: CheckIn) -> None:
         """

@@ -112,8 +112,7 @@ def explanation_of(
 def _home(snapshot: Snapshot, home: object | Unset) -> Rule:
     if home is UNSET:
         return Rule(name="home", says="not given")
-    names = {name: Backend(side) for name, side in snapshot.definition.sides().items()}
-    side = side_of(home, names)
+    side = side_of(home, snapshot.definition.sides())
     if side is None:
         return Rule(name="home", says=f"{home!r} is no side of this migration", backend=Backend.OLD)
     says = "unmarked, so older than the migration" if home is None else f"lives on {side.value.upper()}"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import FLOWS, NOON, altered, instants, json_values, short, texts
 
-from cutover.core.checkin import CheckIn, Counted, Fleet, Kind, Ran, add, minute_of, read_totals, totals_document
+from cutover.core.checkin import LEASE, CheckIn, Counted, Fleet, Kind, Ran, add, minute_of, read_totals, totals_document
 from cutover.core.snapshot import Head
 from cutover.errors import Corrupt
 
@@ -266,3 +266,13 @@ def test_minute_of(instant, minute):
     Minutes are counted from the epoch, and one begins on its first microsecond.
     """
     assert minute_of(instant) == minute
+
+
+@given(silent=st.timedeltas(-LEASE, 2 * LEASE))
+def test_lost_after_the_lease(silent):
+    """
+    An instance is lost as soon as it was silent for longer than the lease, and not before.
+    """
+    report = CheckIn(instance="a", sequence=1, at=NOON, host="web-1", pid=17, started=NOON, library="1.2.3")
+
+    assert report.is_lost(NOON + silent) is (silent > LEASE)

@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import FLOWS, altered, definition_of, migrations, short
 
+from cutover.core.backend import Backend
 from cutover.core.canonical import encode
 from cutover.core.migration import Cohort, Flow, Journey, Migration, WorkItem, Wrong, frozen_mapping
 from cutover.errors import Corrupt
 
+OLD, NEW = Backend.OLD, Backend.NEW
 SHOP = definition_of(
     *FLOWS,
     started=date(2023, 12, 11),
@@ -174,7 +176,7 @@ def test_sides():
     """
     A side goes by old or new and by its own name; an unmarked thing is old.
     """
-    assert SHOP.sides() == {None: "old", "old": "old", "tiktok": "old", "new": "new", "tokopedia": "new"}
+    assert SHOP.sides() == {None: OLD, "old": OLD, "tiktok": OLD, "new": NEW, "tokopedia": NEW}
 
 
 def test_nobody_changes_a_definition():
