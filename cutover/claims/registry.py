@@ -9,7 +9,8 @@ from typing import Final
 from cutover.claims.base import Engine
 from cutover.errors import ConfigurationError
 from cutover.stores.base import Source
-from cutover.stores.registry import open_store, redacted
+from cutover.stores.redaction import redacted
+from cutover.stores.registry import open_store
 
 __all__ = ["open_engine"]
 

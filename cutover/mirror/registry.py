@@ -8,7 +8,8 @@ from typing import Final
 
 from cutover.errors import ConfigurationError
 from cutover.mirror.base import Outbox
-from cutover.stores.registry import open_store, redacted
+from cutover.stores.redaction import redacted
+from cutover.stores.registry import open_store
 
 __all__ = ["can_keep", "open_outbox"]
 

@@ -12,7 +12,7 @@ from redis.connection import Connection, parse_url
 from redis.exceptions import RedisError
 
 from cutover.errors import ConfigurationError
-from cutover.stores.registry import redacted
+from cutover.stores.redaction import redacted
 
 __all__ = ["Link", "Target"]
 

@@ -9,12 +9,11 @@ from typing import Final
 
 from cutover.errors import ConfigurationError
 from cutover.stores.base import Source, Store
+from cutover.stores.redaction import redacted
 
-__all__ = ["open_store", "redacted"]
+__all__ = ["open_store"]
 
 MEMORY_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-LOCAL: Final = ("memory", "sqlite", "file")
-SECRET_OPTION: Final = re.compile(r"([?&][^=&#]*(?:pass|secret|token|key)[^=&#]*=)[^&#]*", re.IGNORECASE)
 
 
 def open_store(url_or_store: object) -> Source | Store:
@@ -39,22 +38,6 @@ def open_store(url_or_store: object) -> Source | Store:
     if "\0" in rest:
         raise ConfigurationError(f"the store {url_or_store!r} holds a NUL character; allowed: {ALLOWED}")
     return opener(url_or_store)
-
-
-def redacted(url: str) -> str:
-    """
-    Name a store without credentials: user, password and secret options are taken out.
-    """
-    scheme, colon, rest = url.partition(":") if ":" in url else ("", "", url)
-    if scheme in LOCAL and not rest.startswith("//"):
-        return url
-    slashes = "//" if rest.startswith("//") else ""
-    body = rest.removeprefix(slashes)
-    if body.startswith("/"):
-        return url if scheme in LOCAL else SECRET_OPTION.sub(r"\1***", url)
-    _, at, host = body.rpartition("@")  # a password may hold anything, "@", "/" and "?" too
-    shown = f"***@{host}" if at else body
-    return SECRET_OPTION.sub(r"\1***", f"{scheme}{colon}{slashes}{shown}")
 
 
 def _memory(url: str) -> Store:
