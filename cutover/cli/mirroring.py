@@ -12,7 +12,7 @@ import click
 
 from cutover.cli.failures import ExitCode
 from cutover.cli.listing import plain_table
-from cutover.cli.options import help_without_verb, looking
+from cutover.cli.options import help_without_verb, looking, outbox_option
 from cutover.cli.session import Edit, Session, console
 from cutover.cli.words import age, plain
 from cutover.clock import utc_now
@@ -23,19 +23,6 @@ from cutover.operations.stamp import Stamp
 __all__ = ["VERBS"]
 
 Command = Callable[..., int]
-
-
-def _outbox(command: Command) -> Command:
-    """
-    Give a verb the option ``--outbox``.
-    """
-    return click.option(
-        "--outbox",
-        envvar="CUTOVER_OUTBOX",
-        show_envvar=True,
-        metavar="URL",
-        help="Where the application keeps its writes; else the store.",
-    )(command)
 
 
 def _acting(command: Command) -> Command:
@@ -57,10 +44,10 @@ def _acting(command: Command) -> Command:
         click.option("--actor", envvar="CUTOVER_ACTOR", show_envvar=True, metavar="NAME", help="Who; else user@host."),
         click.option("--yes", is_flag=True, help="Do not ask."),
     )
-    decorated: Any = wrapper
+    decorated: Command = wrapper
     for option in reversed(options):
         decorated = option(decorated)
-    return looking(_outbox(decorated))
+    return looking(outbox_option(decorated))
 
 
 @click.group("mirror", invoke_without_command=True)
@@ -74,7 +61,7 @@ def mirror_(context: click.Context) -> None:
 
 @mirror_.command("status")
 @click.option("--show", is_flag=True, help="Keys, arguments and whole errors too: what users gave.")
-@_outbox
+@outbox_option
 @looking
 def status_(session: Session, outbox: str | None, show: bool) -> int:
     """
@@ -125,7 +112,7 @@ def drop_(session: Session, edit: Edit, ids: list[int] | None, *, outbox: str | 
 
 
 @mirror_.command("init")
-@_outbox
+@outbox_option
 @looking
 def init_(session: Session, outbox: str | None) -> int:
     """

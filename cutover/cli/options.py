@@ -13,7 +13,7 @@ from cutover.cli.completing import dial_values, flows, migrations
 from cutover.cli.failures import ExitCode
 from cutover.cli.session import Edit, Session
 
-__all__ = ["Duration", "changing", "help_without_verb", "homes_option", "looking", "percent", "target"]
+__all__ = ["Duration", "changing", "help_without_verb", "homes_option", "looking", "outbox_option", "percent", "target"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -118,6 +118,19 @@ def homes_option(help_text: str) -> Callable[[F], F]:
     return click.option(
         "--homes", "place", envvar="CUTOVER_HOMES", show_envvar=True, metavar="URL", default=None, help=help_text
     )
+
+
+def outbox_option(command: F) -> F:
+    """
+    Give a verb the option that names an outbox of mirrored writes.
+    """
+    return click.option(
+        "--outbox",
+        envvar="CUTOVER_OUTBOX",
+        show_envvar=True,
+        metavar="URL",
+        help="Where the application keeps its mirrored writes; else the store.",
+    )(command)
 
 
 def _edit_options(reason: str | None, *, expects: bool) -> tuple[Callable[[Any], Any], ...]:

@@ -11,9 +11,10 @@ import click
 
 from cutover.cli.failures import ExitCode
 from cutover.cli.metrics import Address
-from cutover.cli.options import looking
+from cutover.cli.options import looking, outbox_option
 from cutover.cli.session import Session
 from cutover.errors import ConfigurationError
+from cutover.operations.mirroring import Mirrors
 from cutover.router.cache import default_folder
 from cutover.stores.base import Store
 from cutover.stores.registry import open_store
@@ -80,6 +81,7 @@ def _hash_token(context: click.Context, parameter: click.Parameter, value: str |
     metavar="ROLE:NAME",
     help="Make a token and the line that admits it, and end.",
 )
+@outbox_option
 @looking
 def serve_(
     session: Session,
@@ -89,6 +91,7 @@ def serve_(
     tls_key: Path | None,
     state: str | None,
     connections: int,
+    outbox: str | None,
 ) -> int:
     """
     Serve a store to routers that may not reach it, also while it is away.
@@ -104,15 +107,20 @@ def serve_(
     store = open_store(session.store)
     if not isinstance(store, Store):
         raise ConfigurationError(f"{store.url} is only read, and takes no check-ins; allowed: a store")
+    mirrors = Mirrors.of(outbox, session.store)
+    mirrors.open()
     listener = running.bound(listening)
     try:
-        application = app.create_app(store=store, tokens=known, folder=_folder(state), connections=connections)
+        application = app.create_app(
+            store=store, tokens=known, folder=_folder(state), mirrors=mirrors, connections=connections
+        )
         host, port = listener.getsockname()[:2]
         scheme = "http" if tls_cert is None else "https"
         session.note(f"serving {store.url} on {scheme}://{host}:{port}; Ctrl-C ends it")
         running.serve(application, listener, listening)
     finally:
         listener.close()
+        mirrors.close()
         store.close()
     return ExitCode.DONE
 

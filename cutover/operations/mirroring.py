@@ -180,19 +180,35 @@ class Mirrors:
         act = Act(at=at, actor=actor, verb="drop", reason=reason, ids=())
         return self._all(migration, ids, lambda dead: self.outbox.drop(migration, [one.id for one in dead], act))
 
+    def open(self) -> None:
+        """
+        Open the outbox, if any is known. Nothing is connected.
+
+        Raises:
+            ConfigurationError: If its URL can never work.
+        """
+        if self._place is not None:
+            _ = self.outbox
+
     def checked(self, asked: Asked) -> Asked:
         """
-        Refuse what moves keys or visits of a flow whose writes have not all reached both sides. A rollback is never
-        refused.
+        Give an intent that is refused where `check` refuses what it proposes.
         """
 
         def propose(basis: Basis) -> Proposal:
             proposal = asked(basis)
-            if proposal.verb not in NEVER_REFUSED:
-                self._refuse(basis.migration, proposal)
+            self.check(proposal)
             return proposal
 
         return propose
+
+    def check(self, proposal: Proposal) -> None:
+        """
+        Refuse what moves keys or visits of a flow whose writes have not all reached both sides. A rollback is never
+        refused: it sends nobody to NEW.
+        """
+        if proposal.verb not in NEVER_REFUSED or any(move.to_new for move in proposal.moves):
+            self._refuse(proposal)
 
     def noted(self, outcome: Outcome) -> Outcome:
         """
@@ -214,9 +230,9 @@ class Mirrors:
             notes = [f"what OLD lacks of mirrored writes is not known: {error}"]
         return attrs.evolve(proposal, notes=(*proposal.notes, *notes))
 
-    def _refuse(self, migration: str, proposal: Proposal) -> None:
-        flows = _moved(proposal)
-        late = [one for one in self._shortfalls(migration, flows) if one.backlog > one.rule.allowed_backlog]
+    def _refuse(self, proposal: Proposal) -> None:
+        shortfalls = self._shortfalls(proposal.after.migration, _moved(proposal))
+        late = [one for one in shortfalls if one.backlog > one.rule.allowed_backlog]
         if late:
             names = ", ".join(sorted({one.rule.flow for one in late}))
             raise Refused(

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cutover.core.instants import format_instant
 from cutover.core.migration import NAME
+from cutover.operations.mirroring import Mirrors
 from cutover.server.access import OPEN, Access, Token
 from cutover.server.answers import HANDLERS, Problem, answer, unavailable
 from cutover.server.api import OPERATIONS, Operation
@@ -37,6 +38,7 @@ def create_app(
     store: Store,
     tokens: Iterable[Token] = (),
     folder: Path | None = None,
+    mirrors: Mirrors | None = None,
     connections: int = CONNECTIONS_AT_MOST,
     trusting: bool = False,
 ) -> Starlette:
@@ -47,12 +49,14 @@ def create_app(
         store: Not closed by the application.
         tokens: Who may do what; without any, everybody may do everything.
         folder: Where the last known good and emergency floors are kept; None for nowhere.
+        mirrors: What either side lacks of mirrored writes, which changes have to wait for; not closed by the
+            application. None where nobody knows.
         connections: How many there may be; who comes then is asked to come again.
         trusting: Take everything as it is given; only for the store contract, whose documents mean nothing.
     """
     relay = Relay(store, folder=folder, trusting=trusting)
     metrics = RelayMetrics(relay)
-    service = Service(relay=relay, access=Access(tokens), metrics=metrics)
+    service = Service(relay=relay, access=Access(tokens), metrics=metrics, mirrors=mirrors or Mirrors(None))
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

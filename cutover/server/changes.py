@@ -10,8 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cutover.core.canonical import decode
+from cutover.core.changes import Proposal
 from cutover.core.fields import counter, field
-from cutover.core.snapshot import Head
+from cutover.core.ledger import Change
+from cutover.core.snapshot import Head, Snapshot
 from cutover.errors import Corrupt
 from cutover.server.access import Role
 from cutover.server.answers import Problem, answer
@@ -88,17 +90,18 @@ async def post_change(service: Service, request: Request) -> Response:
     body = await read_body(request, LARGEST_CHANGE)
     is_admin = may(request, Role.ADMIN)
     with relay.writing(name) as mirror:
-        head = await relay.call(lambda: _write(mirror, body, is_admin=is_admin, trusting=relay.trusting), writes=True)
+        head = await relay.call(lambda: _write(service, mirror, body, is_admin=is_admin), writes=True)
     return answer({"head": attrs.asdict(head), "durability": relay.store.durability.value}, status=201)
 
 
-def _write(mirror: Mirror, body: bytes, *, is_admin: bool, trusting: bool) -> Head:
+def _write(service: Service, mirror: Mirror, body: bytes, *, is_admin: bool) -> Head:
     written = Written.decode(body)
     raises_epoch = written.expect is not None and written.head.epoch != written.expect.epoch
     if raises_epoch and not is_admin:
         raise Problem(403, "forbidden", "this change adopts a history, and this needs admin")
-    if not trusting:
+    if not service.relay.trusting:
         _check(mirror, written)
+        service.mirrors.check(_proposal(mirror, written))
     mirror.append(
         expect=written.expect,
         head=written.head,
@@ -126,6 +129,16 @@ def _check(mirror: Mirror, written: Written) -> None:
         snapshot=written.snapshot,
         document=None if held is None else held.document,
     )
+
+
+def _proposal(mirror: Mirror, written: Written) -> Proposal:
+    """
+    Give a change that was checked as what its writer had proposed.
+    """
+    change = Change.decode(written.change)
+    before = None if written.expect is None else mirror.snapshot()
+    after = Snapshot.decode(written.snapshot)
+    return Proposal(verb=change.verb, arguments=change.arguments, before=before, after=after)
 
 
 def _head(document: Mapping[str, Any]) -> Head:

@@ -10,6 +10,7 @@ import attrs
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from cutover.operations.mirroring import Mirrors
 from cutover.server.access import Access, Role, Token
 from cutover.server.answers import Problem
 from cutover.server.bodies import Bodies
@@ -25,11 +26,15 @@ BODY_PATIENCE: Final = 30.0  # seconds
 class Service:
     """
     The parts of one application.
+
+    Attributes:
+        mirrors: What either side lacks of mirrored writes, which changes have to wait for.
     """
 
     relay: Relay
     access: Access
     metrics: RelayMetrics
+    mirrors: Mirrors
     bodies: Bodies = attrs.field(factory=Bodies)
 
 

@@ -55,6 +55,7 @@ def test_hash_token():
         (("--store", "sqlite:///x.db", "--tokens", "missing"), "cannot be read"),
         (("--store", "sqlite:///x.db", "--connections", "0"), "--connections"),
         (("--store", "nosql://x"), "unknown scheme"),
+        (("--store", "sqlite:///x.db", "--outbox", "redis://localhost"), "cannot keep an outbox"),
     ],
 )
 def test_wrong_calls(arguments, says, tmp_path, monkeypatch):

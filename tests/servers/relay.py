@@ -19,7 +19,7 @@ from cutover.testing.store_helpers import until
 from servers.ports import free_port
 
 NUMBERS = itertools.count()
-START = 20.0  # seconds
+START = 60.0  # seconds, on a machine that does much else
 DEFINITION = """
 name = "shop"
 title = "Old shop to new"

@@ -23,23 +23,12 @@ from cutover.router import mirroring, work
 from cutover.router.mirroring import Mirror
 from cutover.router.work import Patience, UnderWay, Work
 from cutover.testing import router as router_for_tests
+from cutover.testing.store_helpers import until
 
 NUMBERS = itertools.count()
 PATIENCE = 30.0
 DEADLINE = 10.0
 LATE = DEADLINE + work.GRACE + 1
-
-
-def until(holds):
-    """
-    Wait until something holds, for at most half a minute.
-    """
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 class Gate:
