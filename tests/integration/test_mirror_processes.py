@@ -13,24 +13,28 @@ from cutover.mirror.registry import open_outbox
 
 PATIENCE = 60
 COMMON = """
-import json, os, sys
+import json, os, sys, threading
 from pathlib import Path
 import cutover.testing
 from cutover.testing.store_helpers import until
 
 folder = Path(sys.argv[1])
+came = []
 
 def side(name):
     def write(key, item, *, sequence):
         if name == "new" and (folder / "closed").exists():
             raise OSError("no route")
+        if name == "new" and key.startswith("hangs") and (folder / "stuck").exists():
+            came.append(key)
+            threading.Event().wait()
         with (folder / name).open("a") as file:
             file.write(json.dumps([key, sequence, item, os.getpid()]) + "\\n")
     return write
 
-def built():
+def built(**more):
     router = cutover.testing.router(cart=0)
-    options = {"outbox": f"sqlite:///{folder}/outbox.db", "longest_pause": 0.01, "attempts": 100000}
+    options = {"outbox": f"sqlite:///{folder}/outbox.db", "longest_pause": 0.01, "attempts": 100000, **more}
     return router, router.flow("cart").write(name="cart.add", old=side("old"), new=side("new"), **options)
 
 def lines(name):
@@ -64,6 +68,26 @@ os.waitpid(child, 0)
 (folder / "closed").unlink()
 until(lambda: len(lines("new")) == 1)
 add("user-1", "after")
+router.close()
+"""
+HANGS = """
+(folder / "closed").touch()
+router, add = built(deadline=0.1, lease=1.0)
+keys = [f"hangs-{number}" for number in range(10)]
+for key in keys:
+    add(key, "first")
+add("hangs-0", "second")
+(folder / "stuck").touch()
+(folder / "closed").unlink()
+until(lambda: sorted(came) == keys)
+add("free", "waits for nobody")
+until(lambda: len(lines("new")) == 1)
+router.close()
+"""
+AFTERWARDS = """
+(folder / "stuck").unlink()
+router, add = built(lease=1.0)
+until(lambda: len(lines("new")) == 12)
 router.close()
 """
 FIRST = """
@@ -151,3 +175,19 @@ def test_next_release(tmp_path, outbox):
     assert sorted(one[:3] for one in new) == sorted(one[:3] for one in old)
     for key, count in {"user-0": 8, "user-1": 7, "user-2": 6}.items():
         assert [one[1] for one in new if one[0] == key] == list(range(1, count + 1))
+
+
+def test_functions_that_hang(tmp_path, outbox):
+    """
+    A process in which more functions hang than are delivered at once goes on with other keys, and ends when it is
+    asked to; what hung is delivered by the next one, in order.
+    """
+    ran(HANGS, tmp_path)
+    before = written(tmp_path, "new")
+    ran(AFTERWARDS, tmp_path)
+    new = written(tmp_path, "new")
+
+    assert [one[:3] for one in before] == [["free", 1, "waits for nobody"]]
+    assert sorted(one[:2] for one in new) == sorted(one[:2] for one in written(tmp_path, "old"))
+    assert [one[1] for one in new if one[0] == "hangs-0"] == [1, 2]
+    assert [one.backlog for one in outbox.shortfalls("test")] == [0]
