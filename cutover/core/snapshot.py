@@ -263,6 +263,24 @@ class Snapshot:
         return snapshot
 
     @classmethod
+    def given(cls, document: str | None, *, migration: str, head: Head, by: str) -> Self:
+        """
+        Read the snapshot that a source gave with a head.
+
+        Args:
+            by: Names the source.
+
+        Raises:
+            Corrupt: If there is none, or it is damaged, or that of another head or migration.
+        """
+        if document is None:
+            raise Corrupt(f"{by} is at {head} and gave no snapshot")
+        snapshot = cls.decode(document)
+        if (snapshot.migration, snapshot.head) != (migration, head):
+            raise Corrupt(f"{by} is at {head} of {migration}, its snapshot at {snapshot.head} of {snapshot.migration}")
+        return snapshot
+
+    @classmethod
     def from_state(cls, state: Mapping[str, Any], *, head: Head, at: datetime) -> Self:
         """
         Build a snapshot from merged effects.

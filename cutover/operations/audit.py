@@ -45,12 +45,7 @@ def _stored_snapshot(store: Store, migration: str) -> Snapshot:
     reading = store.read(migration)
     if reading is None:
         raise ConfigurationError(f"there is no migration {migration!r} in {store.url}")
-    if reading.document is None:
-        raise Corrupt(f"{store.url} gave no snapshot for {reading.head}")
-    snapshot = Snapshot.decode(reading.document)
-    if snapshot.head != reading.head:
-        raise Corrupt(f"{store.url} says that it is at {reading.head}, and its snapshot is at {snapshot.head}")
-    return snapshot
+    return Snapshot.given(reading.document, migration=migration, head=reading.head, by=store.url)
 
 
 def _ledger_alone(store: Store, migration: str, expect: Expectation | None) -> Verification:

@@ -23,18 +23,11 @@ def sound_snapshot(source: Source, migration: str, document: str, head: Head) ->
         Corrupt: If it is damaged and the source keeps no ledger, or none that verifies up to the head.
     """
     try:
-        return _decoded(document, head, source.url)
+        return Snapshot.given(document, migration=migration, head=head, by=source.url)
     except Corrupt as error:
         if not isinstance(source, Store):
             raise
         return _merged(source, migration, head, error)
-
-
-def _decoded(document: str, head: Head, url: str) -> Snapshot:
-    snapshot = Snapshot.decode(document)
-    if snapshot.head != head:
-        raise Corrupt(f"{url} is at {head}, and its snapshot at {snapshot.head}")
-    return snapshot
 
 
 def _merged(store: Store, migration: str, head: Head, damage: Corrupt) -> Snapshot:

@@ -235,14 +235,8 @@ class Follower:
         log.warning("cutover.floor", store=self.source.url, flows=", ".join(sorted(floor)))
 
     def _follow(self, name: str, reading: Reading) -> None:
-        if reading.document is None:
-            raise Corrupt(f"the store is at {reading.head} and gave no snapshot")
         with LOADING.held():
-            snapshot = Snapshot.decode(reading.document)
-        if snapshot.head != reading.head:
-            raise Corrupt(f"the store is at {reading.head}, and its snapshot at {snapshot.head}")
-        if snapshot.migration != name:
-            raise Corrupt(f"the store gave {snapshot.migration!r} for the migration {name!r}")
+            snapshot = Snapshot.given(reading.document, migration=name, head=reading.head, by="the store")
         self.take(snapshot, reading.secret, "store")
         self._complaints.clear()
         self._check_in_at = monotonic() + random.uniform(0, CHECK_IN_SOON)  # noqa: S311 - jitter

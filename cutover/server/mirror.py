@@ -188,7 +188,7 @@ class Mirror:
         if reading.document is None:
             raise Corrupt(f"{self._store.url} is at {reading.head} and gave no snapshot")
         if not self._trusting:
-            _check(self.migration, reading.head, reading.document)
+            Snapshot.given(reading.document, migration=self.migration, head=reading.head, by=self._store.url)
         self._hold(reading.head, reading.document, reading.secret, self._chain(held, reading))
 
     def _chain(self, held: Held | None, reading: Reading) -> tuple[str, ...]:
@@ -249,9 +249,3 @@ class Mirror:
         if self.store_up or not self.problem:
             self._changed(self.migration)
         self.store_up, self.problem = False, str(error)
-
-
-def _check(migration: str, head: Head, document: str) -> None:
-    snapshot = Snapshot.decode(document)
-    if (snapshot.migration, snapshot.head) != (migration, head):
-        raise Corrupt(f"the store is at {head} of {migration}, its snapshot at {snapshot.head} of {snapshot.migration}")

@@ -3,7 +3,7 @@ A snapshot is its document, and a document that breaks a rule is none.
 """
 
 import json
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import attrs
 import pytest
@@ -360,3 +360,24 @@ def test_what_a_later_minor_wrote_is_handed_on():
     assert attrs.evolve(later, frozen=not later.frozen).state()["colour"] == {"deep": [1]}
     replaced = attrs.evolve(later, definition=attrs.evolve(later.definition, title="Another"))
     assert "colour" not in replaced.state()["definition"]
+
+
+@given(snapshot=snapshots(), other=snapshots(), migration=st.sampled_from(["shop", "other"]), same=st.booleans())
+def test_given_with_a_head(snapshot, other, migration, same):
+    """
+    A snapshot that a source gives is taken where it is that of the head and the migration, and else is Corrupt.
+    """
+    head = snapshot.head if same else other.head
+    belongs = (snapshot.migration, snapshot.head) == (migration, head)
+
+    with nullcontext() if belongs else pytest.raises(Corrupt, match="its snapshot at"):
+        taken = Snapshot.given(snapshot.encode(), migration=migration, head=head, by="the store")
+        assert taken == snapshot
+
+
+def test_nothing_given():
+    """
+    A source that gives a head and no snapshot is Corrupt, and is named.
+    """
+    with pytest.raises(Corrupt, match=r"memory:unit is at .* and gave no snapshot"):
+        Snapshot.given(None, migration="shop", head=FULL.head, by="memory:unit")
