@@ -34,7 +34,7 @@ class Patience:
         attempts: How often, until it is a dead letter.
         longest_pause: Seconds between two attempts, at most.
         lease: Seconds after which another process takes over what one has left behind.
-        deadline: Seconds after which a call that nobody waits for is given up.
+        deadline: Seconds that a call may take whose result nobody needs.
     """
 
     attempts: int = 20

@@ -337,14 +337,18 @@ def test_coroutines_are_cancelled(router, hanging):
 def test_attempts_of_what_hangs(router):
     """
     A coroutine that is cancelled at the deadline counts as an attempt that failed: after enough of them an operator
-    decides, also where the application's loop is gone.
+    decides.
     """
     old, new = AsyncGate(0), AsyncGate(100)
     options = {"deadline": 0.05, "longest_pause": 0.01, "attempts": 3, "outbox": f"memory:hanging-{next(NUMBERS)}"}
     add = router.flow("cart").write(name="cart.add", old=old, new=new, **options)
     outbox = open_outbox(options["outbox"])
-    asyncio.run(add("user-1"))
-    assert until(lambda: outbox.dead("test", 10))
+
+    async def application():
+        await add("user-1")
+        await asyncio.to_thread(until, lambda: outbox.dead("test", 10))
+
+    asyncio.run(application())
     (dead,) = outbox.dead("test", 10)
     outbox.close()
 
