@@ -10,7 +10,6 @@ from prometheus_client import CollectorRegistry
 from strategies import COHORTS, NAME, SECRET, Verb, begun, definition_of, perform
 from structlog.testing import capture_logs
 
-from cutover.core import changes
 from cutover.core.checkin import Kind
 from cutover.core.migration import Cohort, Journey, WorkItem
 from cutover.core.snapshot import Snapshot
@@ -31,13 +30,6 @@ SHOP = definition_of(
     cohorts={name: Cohort(name=name, title=name) for name in COHORTS},
     work={"branding": WorkItem(name="branding", title="Texts", weight=Decimal(1))},
 )
-
-
-def at(target: str, parts: int, cohort: str | None = None) -> Verb:
-    """
-    Give the verb that sets a dial.
-    """
-    return lambda s: changes.set_dial(s, target, parts, cohort=cohort)
 
 
 def after(*verbs: Verb) -> Snapshot:

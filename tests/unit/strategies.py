@@ -105,6 +105,29 @@ def perform(definition: Migration, verbs: Sequence[Verb]) -> tuple[list[Change],
     return done, snapshot
 
 
+def performed(definition: Migration, *verbs: Verb) -> Snapshot:
+    """
+    Give the snapshot after a first apply and verbs, each of which must be allowed.
+    """
+    done, snapshot = perform(definition, verbs)
+    assert len(done) == 1 + len(verbs)
+    return snapshot
+
+
+def at(target: str, parts: int | None, cohort: str | None = None) -> Verb:
+    """
+    Give the verb that sets a dial.
+    """
+    return lambda s: changes.set_dial(s, target, parts, cohort=cohort)
+
+
+def put(target: str, side: Backend | None, key: object = KEYS[1]) -> Verb:
+    """
+    Give the verb that overrides a key.
+    """
+    return lambda s: changes.override(s, target, key, side, secret=SECRET)
+
+
 def allowed(snapshot: Snapshot, verbs: Sequence[Verb]) -> Iterator[Proposal]:
     """
     Give the proposals of those verbs that are allowed, each computed from the state after the one before.
@@ -291,6 +314,36 @@ class Liar(str):
 
     def __str__(self) -> str:
         return self
+
+
+class Mixed(str):
+    """
+    Text that compares and hashes as it likes.
+    """
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return hash("staff")
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
+class Nameless(type):
+    """
+    The type of types whose name cannot be read.
+    """
+
+    @property
+    def __name__(cls) -> str:
+        raise RuntimeError("no")
+
+
+class Stranger(metaclass=Nameless):
+    """
+    An object of a type whose name cannot be read.
+    """
 
 
 any_texts = st.text(st.characters(), max_size=20)  # lone surrogates and NUL included

@@ -2,6 +2,8 @@
 The verbs of operators: what each asks for, refuses and leaves as it is.
 """
 
+from functools import partial
+
 import attrs
 import pytest
 from hypothesis import given
@@ -11,11 +13,12 @@ from strategies import (
     FLOWS,
     KEYS,
     SECRET,
-    Verb,
+    at,
     begun,
     definition_of,
     empty,
-    perform,
+    performed,
+    put,
     sides,
     snapshots,
 )
@@ -40,30 +43,8 @@ SHOP = definition_of(
     cohorts={name: Cohort(name=name, title=name) for name in COHORTS},
 )
 KEY = KEYS[1]
+after = partial(performed, SHOP)
 DIGEST = digest_of(SECRET, KEY.encode())
-
-
-def after(*several: Verb):
-    """
-    Give the snapshot of the shop after some verbs, each of which must be allowed.
-    """
-    done, snapshot = perform(SHOP, several)
-    assert len(done) == 1 + len(several)
-    return snapshot
-
-
-def at(target: str, parts: int | None, cohort: str | None = None) -> Verb:
-    """
-    Give the verb that sets a dial.
-    """
-    return lambda s: changes.set_dial(s, target, parts, cohort=cohort)
-
-
-def put(target: str, side: Backend | None, key: object = KEY) -> Verb:
-    """
-    Give the verb that overrides a key.
-    """
-    return lambda s: changes.override(s, target, key, side, secret=SECRET)
 
 
 # set

@@ -3,6 +3,7 @@ The order of rules, and what each of them says.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import attrs
 import pytest
@@ -14,11 +15,13 @@ from strategies import (
     KEYS,
     SECRET,
     Rude,
-    Verb,
+    at,
     begun,
     definition_of,
     hostile_keys,
     perform,
+    performed,
+    put,
     short,
     snapshots,
 )
@@ -39,34 +42,14 @@ SHOP = definition_of(
     cohorts={name: Cohort(name=name, title=name) for name in COHORTS},
 )
 FIRST, *_, LAST = KEYS  # at 0 and at 99,999
-
-
-def after(*verbs: Verb):
-    """
-    Give the snapshot of the shop after some verbs.
-    """
-    return perform(SHOP, verbs)[1]
-
-
-def at(target: str, parts: int, cohort: str | None = None) -> Verb:
-    """
-    Give the verb that sets a dial.
-    """
-    return lambda s: changes.set_dial(s, target, parts, cohort=cohort)
-
-
-def put(target: str, key: str, side: Backend) -> Verb:
-    """
-    Give the verb that overrides a key.
-    """
-    return lambda s: changes.override(s, target, key, side, secret=SECRET)
+after = partial(performed, SHOP)
 
 
 def test_order_of_rules():
     """
     Taking the rules away one by one shows them in their order: home, break-glass, visit, override, cohort, flow.
     """
-    snapshot = after(put("browse", FIRST, NEW), at("browse", 25_000, "staff"))
+    snapshot = after(put("browse", NEW, FIRST), at("browse", 25_000, "staff"))
     rules: Sequence[tuple[str, object, Reason, Backend]] = (
         ("home", "new", Reason.HOME, NEW),
         ("break_glass", {"browse": OLD}, Reason.BREAK_GLASS, OLD),
@@ -116,7 +99,7 @@ def test_home(home, reason, side):
     A home decides alone; an unmarked thing is OLD, a home that nobody knows is OLD too, and says so.
     """
     everything = {"break_glass": {"*": NEW}, "cohort": "staff", "secret": SECRET}
-    snapshot = after(at("browse", PARTS), put("browse", FIRST, NEW))
+    snapshot = after(at("browse", PARTS), put("browse", NEW, FIRST))
 
     assert decide(snapshot, "browse", FIRST, home=home, **everything)[1:3] == (side, reason)
 
@@ -181,7 +164,7 @@ def test_override_of_a_journey_put_together_later(first, second, side):
     apart = definition_of("cart", "pay")
     together = definition_of("cart", "pay", journeys=SHOP.journeys)
     _, snapshot = perform(
-        apart, [put("cart", FIRST, first), put("pay", FIRST, second), lambda s: changes.apply(s, together, s)]
+        apart, [put("cart", first, FIRST), put("pay", second, FIRST), lambda s: changes.apply(s, together, s)]
     )
 
     assert decide(snapshot, "cart", FIRST, secret=SECRET)[1:3] == (side, Reason.OVERRIDE)
@@ -192,7 +175,7 @@ def test_override_needs_its_secret():
     """
     Without the secret, or with another, an override is passed over.
     """
-    snapshot = after(put("pay", FIRST, NEW))
+    snapshot = after(put("pay", NEW, FIRST))
 
     assert decide(snapshot, "cart", FIRST, secret=SECRET).reason is Reason.OVERRIDE
     assert decide(snapshot, "cart", FIRST, secret=b"another").reason is Reason.PERCENT
@@ -204,7 +187,7 @@ def test_override_at_another_position():
     """
     An override holds only for the key at its position: elsewhere nobody even computes a digest.
     """
-    snapshot = after(put("browse", FIRST, NEW))
+    snapshot = after(put("browse", NEW, FIRST))
     (digest,) = snapshot.overrides["browse"]
     moved = attrs.evolve(snapshot, overrides={"browse": {digest: Override(7, NEW)}})
 

@@ -2,6 +2,8 @@
 What a freeze holds against, and what it lets through.
 """
 
+from functools import partial
+
 import attrs
 import pytest
 from hypothesis import given
@@ -9,11 +11,11 @@ from hypothesis import strategies as st
 from strategies import (
     COHORTS,
     KEYS,
-    SECRET,
-    Verb,
     allowed,
+    at,
     definition_of,
-    perform,
+    performed,
+    put,
     sides,
     snapshots,
     verbs_but_unfreeze,
@@ -32,29 +34,7 @@ SHOP = definition_of(
     journeys={"purchase": Journey(name="purchase", flows=("cart", "pay"), together=True)},
     cohorts={name: Cohort(name=name, title=name) for name in COHORTS},
 )
-
-
-def after(*several: Verb):
-    """
-    Give the snapshot of the shop after some verbs, each of which must be allowed.
-    """
-    done, snapshot = perform(SHOP, several)
-    assert len(done) == 1 + len(several)
-    return snapshot
-
-
-def at(target: str, parts: int | None, cohort: str | None = None) -> Verb:
-    """
-    Give the verb that sets a dial.
-    """
-    return lambda s: changes.set_dial(s, target, parts, cohort=cohort)
-
-
-def put(target: str, side: Backend | None, key: str) -> Verb:
-    """
-    Give the verb that overrides a key.
-    """
-    return lambda s: changes.override(s, target, key, side, secret=SECRET)
+after = partial(performed, SHOP)
 
 
 @given(snapshots(), st.lists(verbs_but_unfreeze, max_size=6))

@@ -8,8 +8,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from routers import FIRST, after, at, events
-from strategies import SECRET
+from routers import FIRST, after, events
+from strategies import SECRET, at
 from structlog.testing import capture_logs
 
 from cutover.router.cache import CachedCopy, default_folder

@@ -6,8 +6,8 @@ import tracemalloc
 
 import attrs
 import pytest
-from routers import FIRST, after, at
-from strategies import KEYS, SECRET, begun, definition_of
+from routers import FIRST, after
+from strategies import KEYS, SECRET, at, begun, definition_of
 
 from cutover.core import changes
 from cutover.core.backend import Backend

@@ -5,8 +5,8 @@ From parameters and environment to a router: what can never work is refused, and
 import attrs
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
-from routers import FIRST, SHOP, ScriptedStore, after, at, events, reading
-from strategies import NAME, perform
+from routers import FIRST, SHOP, ScriptedStore, after, events, reading
+from strategies import NAME, at, perform
 from structlog.testing import capture_logs
 
 import cutover

@@ -5,8 +5,8 @@ What a store knows of all processes, as gauges.
 from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Gauge
-from routers import after, at, samples
-from strategies import begun, definition_of
+from routers import after, samples
+from strategies import at, begun, definition_of
 
 from cutover.core.checkin import CheckIn, Counted, Fleet, Kind, minute_of
 from cutover.core.snapshot import Snapshot

@@ -3,7 +3,8 @@ A relay's floor goes the way of the break-glass file.
 """
 
 import attrs
-from routers import FIRST, Parts, ScriptedStore, after, at, events, reading
+from routers import FIRST, Parts, ScriptedStore, after, events, reading
+from strategies import at
 from structlog.testing import capture_logs
 
 from cutover.core.backend import Backend

@@ -10,14 +10,18 @@ import pytest
 from circumstances import circumstances
 from hypothesis import given
 from hypothesis import strategies as st
-from routers import FIRST, SHOP, after, at, events, logged, totals
+from routers import FIRST, SHOP, after, events, logged, totals
 from strategies import (
     COHORTS,
     FLOWS,
     KEYS,
     SECRET,
+    Mixed,
+    Nameless,
     Rude,
+    Stranger,
     Unmasked,
+    at,
     begun,
     definition_of,
     hostile_keys,
@@ -47,20 +51,6 @@ class Pretender:
     """
     Something that is no cohort, key or home, and hashes and compares like one.
     """
-
-    def __hash__(self) -> int:
-        return hash("staff")
-
-    def __eq__(self, other: object) -> bool:
-        return True
-
-
-class Mixed(str):
-    """
-    Text that compares and hashes as it likes.
-    """
-
-    __slots__ = ()
 
     def __hash__(self) -> int:
         return hash("staff")
@@ -122,22 +112,6 @@ class TextProxy:
 
     def __str__(self) -> str:
         return self.text
-
-
-class Nameless(type):
-    """
-    The type of types whose name cannot be read.
-    """
-
-    @property
-    def __name__(cls) -> str:
-        raise RuntimeError("no")
-
-
-class Stranger(metaclass=Nameless):
-    """
-    An object of a type whose name cannot be read.
-    """
 
 
 class NamelessError(Exception, metaclass=Nameless):

@@ -7,8 +7,8 @@ import threading
 
 import attrs
 import pytest
-from routers import FIRST, SHOP, Parts, Script, ScriptedStore, after, at, events, reading
-from strategies import NAME, SECRET, begun, definition_of, perform
+from routers import FIRST, SHOP, Parts, Script, ScriptedStore, after, events, reading
+from strategies import NAME, SECRET, at, begun, definition_of, perform
 from structlog.testing import capture_logs
 
 from cutover.core import changes

@@ -3,8 +3,8 @@ What holds reaches every flow, whenever the flow was made.
 """
 
 from circumstances import Desk
-from routers import FIRST, SHOP, Parts, Script, after, at, events, logged, reading, totals
-from strategies import KEYS, SECRET, begun, definition_of
+from routers import FIRST, SHOP, Parts, Script, after, events, logged, reading, totals
+from strategies import KEYS, SECRET, at, begun, definition_of
 
 from cutover.core import changes
 from cutover.core.backend import UNSET, Backend

@@ -5,7 +5,8 @@ The break-glass file, and the thread that looks after it and after the counts.
 import os
 
 import pytest
-from routers import FIRST, Parts, ScriptedStore, after, at, events, reading, samples
+from routers import FIRST, Parts, ScriptedStore, after, events, reading, samples
+from strategies import at
 from structlog.testing import capture_logs
 
 from cutover.core.backend import Backend

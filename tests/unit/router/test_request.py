@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 from circumstances import Desk
-from routers import FIRST, Parts, ScriptedStore, after, at, logged, reading, samples, totals
+from routers import FIRST, Parts, ScriptedStore, after, logged, reading, samples, totals
+from strategies import at
 
 from cutover.core.bucketing import PARTS
 from cutover.router.compiled import Circumstances

@@ -8,7 +8,8 @@ import weakref
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from routers import ScriptedStore, after, at, events, reading, samples, totals
+from routers import ScriptedStore, after, events, reading, samples, totals
+from strategies import at
 from structlog.testing import capture_logs
 
 import cutover

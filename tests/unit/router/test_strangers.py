@@ -3,7 +3,7 @@ Asking objects that may raise.
 """
 
 import pytest
-from strategies import Liar, Rude, Unmasked
+from strategies import Liar, Rude, Stranger, Unmasked
 
 from cutover.router.strangers import kind_of, text_of, truth
 
@@ -23,22 +23,6 @@ def test_truth(kind, true):
     What cannot tell whether it is true counts as false.
     """
     assert truth(kind()) is true
-
-
-class Nameless(type):
-    """
-    The type of types whose name cannot be read.
-    """
-
-    @property
-    def __name__(cls) -> str:
-        raise RuntimeError("no")
-
-
-class Stranger(metaclass=Nameless):
-    """
-    An object of a type whose name cannot be read.
-    """
 
 
 def test_kind():

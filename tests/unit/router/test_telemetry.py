@@ -5,8 +5,8 @@ What one router shows to Prometheus.
 import attrs
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from routers import FIRST, SHOP, Parts, Script, after, at, events, reading, samples
-from strategies import NAME, begun, definition_of
+from routers import FIRST, SHOP, Parts, Script, after, events, reading, samples
+from strategies import NAME, at, begun, definition_of
 from structlog.testing import capture_logs
 
 from cutover.core import changes

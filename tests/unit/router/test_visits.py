@@ -10,8 +10,8 @@ import pytest
 from circumstances import TOKENS, Desk, circumstances
 from hypothesis import given
 from hypothesis import strategies as st
-from routers import FIRST, SHOP, after, at, totals
-from strategies import COHORTS, FLOWS, JOURNEYS, KEYS, NAME, SECRET, Rude, begun, definition_of, hostile_keys
+from routers import FIRST, SHOP, after, totals
+from strategies import COHORTS, FLOWS, JOURNEYS, KEYS, NAME, SECRET, Rude, at, begun, definition_of, hostile_keys
 
 from cutover.core.backend import UNSET, Backend, Reason
 from cutover.core.bucketing import PARTS
