@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from cutover.core.comparison import (
     ABSENT,
+    DEEPEST,
     LONGEST_TEXT,
     MOST_DIFFERENCES,
     Answer,
@@ -203,6 +204,15 @@ def test_compare_decides(old, new, said):
     assert found.verdict is (Verdict.MATCH if said else Verdict.MISMATCH)
 
 
+def _nested(value):
+    """
+    Give a value that lies deeper than parts are looked for.
+    """
+    for _ in range(DEEPEST + 3):
+        value = [value]
+    return value
+
+
 PARTS = [
     (Order(5, "x"), Order(5, "y"), ["note"]),
     (Line("a", [1, 2]), Line("a", [1, 3]), ["amount.1"]),
@@ -216,7 +226,10 @@ PARTS = [
     ({1, 2}, {2, 1}, []),
     ({1: "a"}, {1: "b"}, ["1"]),
     (1, True, []),
-    (math.nan, math.nan, []),
+    (math.nan, float("nan"), []),
+    (math.nan, 1.0, [""]),
+    (1.0, math.nan, [""]),
+    (_nested(1), _nested(2), [".".join("0" * DEEPEST)]),
     (Order, Line, [""]),
 ]
 
