@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 from prometheus_client import CollectorRegistry
-from routers import after, at
-from strategies import SECRET
+from routers import after
+from strategies import SECRET, at
 
 import cutover
 from cutover.core import changes
