@@ -159,6 +159,12 @@ class ValkeyPlace:
         """
         return self.server.frozen()
 
+    def is_locked(self):
+        """
+        Tell whether a process that stands still keeps the others from changes: a server ends what it does itself.
+        """
+        return False
+
     def silent(self):
         """
         The network forwards nothing for a block.
@@ -283,6 +289,12 @@ class PostgresqlPlace:
         The server and its backends are stopped for a block, with their connections open.
         """
         return self.server.frozen()
+
+    def is_locked(self):
+        """
+        Tell whether a process that stands still keeps the others from changes: a server ends what it does itself.
+        """
+        return False
 
     def silent(self):
         """
