@@ -35,7 +35,7 @@ def relay(serving, path):
     A relay that holds version 3, whose store is away.
     """
     relay = serving(f"sqlite:///{path}")
-    assert until(lambda: version(relay) == 3)
+    assert until(lambda: relay.version() == 3)
     path.rename(path.with_suffix(".away"))
     return relay
 
@@ -50,14 +50,6 @@ def router(relay):
     assert {router.flow(flow).route("user-1") for flow in ("browse", "cart", "pay")} == {Backend.NEW}
     yield router
     router.close()
-
-
-def version(relay):
-    """
-    Give the version that a relay serves; None where it serves none.
-    """
-    status, _, body = relay.get(SNAPSHOT)
-    return json.loads(body)["head"]["version"] if status == 200 else None
 
 
 def bring_back(path):
@@ -142,7 +134,7 @@ def test_a_relay_behind_a_relay(relay, serving):
     A floor passes through relays that stand before the one which holds it.
     """
     outer = serving(relay.url, name="outer")
-    assert until(lambda: version(outer) == 3)
+    assert until(lambda: outer.version() == 3)
     router = connect(outer.url, migration="shop", cache="off")
     assert router.wait_ready(PATIENCE)
     command(relay, "rollback", "browse", "--emergency", "--reason", "timeouts")

@@ -38,7 +38,7 @@ def relay(serving, path):
     A relay that holds version 2.
     """
     relay = serving(f"sqlite:///{path}")
-    assert until(lambda: version(relay) == 2)
+    assert until(lambda: relay.version() == 2)
     return relay
 
 
@@ -56,14 +56,6 @@ def opened():
     yield opening
     for store in stores:
         store.close()
-
-
-def version(relay):
-    """
-    Give the version that a relay serves; None where it serves none.
-    """
-    status, _, body = relay.get(SNAPSHOT)
-    return json.loads(body)["head"]["version"] if status == 200 else None
 
 
 def lose(path):
@@ -202,7 +194,7 @@ def test_emptied_store(relay, path):
         other.apply(Migration.from_document(definition | {"name": "another", "salt": "another"}))
     assert until(lambda: ages(relay)[0] > 1500)
 
-    assert version(relay) == 2
+    assert relay.version() == 2
 
 
 def test_router_behind_a_relay(relay, path, tmp_path):
@@ -269,7 +261,7 @@ def test_too_many_connections(serving, path):
     Beyond the limit clients are asked to come again, and health is still told.
     """
     relay = serving(f"sqlite:///{path}", "--connections", "3")
-    assert until(lambda: version(relay) == 2)
+    assert until(lambda: relay.version() == 2)
     seen = json.loads(relay.get(SNAPSHOT)[2])["head"]
     query = f"epoch=1&version={seen['version']}&hash={seen['hash']}&wait=30"
 

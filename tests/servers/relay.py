@@ -4,6 +4,7 @@ Relays: a process of bare ones for the store contract, and `cutover serve` as op
 
 import http.client
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -92,6 +93,13 @@ class Serving:
             return response.status, response.headers, response.read()
         finally:
             connection.close()
+
+    def version(self):
+        """
+        Give the version of the shop that is served; None where there is none.
+        """
+        status, _, body = self.get("/v1/migrations/shop/snapshot")
+        return json.loads(body)["head"]["version"] if status == 200 else None
 
     def end(self, number=signal.SIGTERM, patience=10):
         """

@@ -9,6 +9,7 @@ from clocks import Clock
 
 from cutover.core.migration import Migration
 from cutover.operations.control import Control
+from cutover.operations.control import control as open_control
 from cutover.stores.registry import open_store
 
 TOML = """
@@ -61,3 +62,16 @@ def control(store, clock, definition):
     made = Control(store, actor="rina", now=clock)
     made.apply(definition)
     return made
+
+
+@pytest.fixture
+def path(tmp_path, definition):
+    """
+    A SQLite store with three changes.
+    """
+    path = tmp_path / "cutover.db"
+    with open_control(f"sqlite:///{path}", actor="rina") as control:
+        control.apply(definition)
+        control.set("pay", 5, reason="five")
+        control.set("pay", 6, reason="six")
+    return path

@@ -12,19 +12,6 @@ from cutover.operations import commit
 from cutover.operations.control import control as open_control
 
 
-@pytest.fixture
-def path(tmp_path, definition):
-    """
-    A SQLite store with three changes.
-    """
-    path = tmp_path / "cutover.db"
-    with open_control(f"sqlite:///{path}", actor="rina") as control:
-        control.apply(definition)
-        control.set("pay", 5, reason="five")
-        control.set("pay", 6, reason="six")
-    return path
-
-
 def damage(path, statement):
     """
     Write into the file past the store.
