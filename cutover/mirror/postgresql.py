@@ -189,8 +189,8 @@ class PostgresqlOutbox:
 
     def _explained(self, session: Session) -> StoreError:
         schema = self._place.schema
-        ((is_ours, _, is_filled),) = session.run(self._queries["places"], {"name": schema})
-        if is_ours or is_filled:
+        ((_, _, is_filled, is_whole),) = session.run(self._queries["places"], {"name": schema})
+        if is_filled and not is_whole:  # whole means that another process has made it since
             return Corrupt(f"{self.url} has a schema {schema} that is no outbox, or a damaged one")
         return no_tables(f"{self.url}, schema {schema},")
 

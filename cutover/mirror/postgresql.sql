@@ -54,7 +54,9 @@ CREATE TABLE cutover.acts (
 -- name: places
 SELECT to_regclass('cutover.layout') IS NOT NULL AS ours,
     EXISTS (SELECT FROM pg_namespace WHERE nspname = %(name)s) AS present,
-    EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %(name)s) AS filled;
+    EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %(name)s) AS filled,
+    (SELECT bool_and(to_regclass('cutover.' || t) IS NOT NULL)
+        FROM unnest(ARRAY['layout', 'writes', 'lanes', 'intents', 'acts']) AS t) AS whole;
 
 -- name: layout
 SELECT cutover_mirror, id FROM cutover.layout;

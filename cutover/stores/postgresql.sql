@@ -54,7 +54,9 @@ UPDATE cutover.store SET cutover_schema = %(schema)s::integer;
 -- name: places
 SELECT to_regclass('cutover.store') IS NOT NULL AS ours,
     EXISTS (SELECT FROM pg_namespace WHERE nspname = %(name)s) AS present,
-    EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %(name)s) AS filled;
+    EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %(name)s) AS filled,
+    (SELECT bool_and(to_regclass('cutover.' || t) IS NOT NULL)
+        FROM unnest(ARRAY['store', 'migrations', 'changes', 'instances', 'minutes', 'hours']) AS t) AS whole;
 
 -- name: schema
 SELECT cutover_schema FROM cutover.store;

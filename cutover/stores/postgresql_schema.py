@@ -51,12 +51,12 @@ def explained(session: Session, place: Place, missing: Unavailable) -> StoreErro
     """
     Say what there is where a table was missing: nothing yet, something else, or a store that lost one.
     """
-    ((is_ours, _, is_filled),) = session.run(place.queries["places"], {"name": place.schema})
-    if is_ours:
+    ((is_ours, _, is_filled, is_whole),) = session.run(place.queries["places"], {"name": place.schema})
+    if is_ours and not is_whole:
         return Corrupt(f"{place.address.shown} is damaged: tables are missing in schema {place.schema}")
-    if is_filled:
+    if is_filled and not is_ours:
         return place.foreign()
-    return missing
+    return missing  # whole means that another process has made it since
 
 
 def set_up(transaction: Transaction, place: Place) -> None:

@@ -254,6 +254,25 @@ def test_other_database(application, request, tmp_path):
     assert application.carts() == []
 
 
+def test_made_meanwhile(postgresql, monkeypatch):
+    """
+    An outbox that another process makes after one found none is not damaged: who looks may look again.
+    """
+    url = postgresql.url(postgresql.create_database())
+    with closing(open_outbox(url)) as outbox:
+        explained = outbox._explained
+
+        def explained_late(session):
+            make_outbox(url)
+            return explained(session)
+
+        monkeypatch.setattr(outbox, "_explained", explained_late)
+        with pytest.raises(Unavailable, match="has no outbox yet"):
+            outbox.shortfalls("shop")
+
+        assert outbox.shortfalls("shop") == []
+
+
 @pytest.mark.parametrize("connection", ["a text", 7, object()])
 def test_no_connection(application, connection):
     """

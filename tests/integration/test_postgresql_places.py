@@ -12,6 +12,7 @@ from servers.postgresql import GUARDED
 
 from cutover.core.checkin import minute_of
 from cutover.errors import Conflict, Corrupt, Unavailable
+from cutover.stores import postgresql as postgresql_store
 from cutover.stores import postgresql_schema as schemas
 from cutover.testing.store_helpers import MIGRATION, NOW, check_in, counted, head_of, report, write, write_many
 
@@ -195,6 +196,30 @@ def test_lost_tables_are_not_made_anew(store, sql):
 
     with pytest.raises(Corrupt, match="tables are missing"):
         write(store)
+
+
+@pytest.mark.parametrize(
+    ("use", "error"),
+    [(lambda store: write(store, branch="b"), Conflict), (lambda store: store.read(MIGRATION), Unavailable)],
+    ids=["first change", "look"],
+)
+def test_made_meanwhile(empty_store, open_postgresql, postgresql, database, monkeypatch, use, error):
+    """
+    Tables that another process makes after a store found none are no damage: a first change comes too late, and a look
+    may look again.
+    """
+    another = open_postgresql(postgresql.url(database))
+
+    def explained_late(*given):
+        monkeypatch.undo()
+        write(another)
+        return schemas.explained(*given)
+
+    monkeypatch.setattr(postgresql_store, "explained", explained_late)
+    with pytest.raises(error):
+        use(empty_store)
+
+    assert empty_store.read(MIGRATION).head == head_of(1)
 
 
 def test_later_library_brings_tables_up_to_date(store, sql, open_postgresql, monkeypatch, postgresql, database):
