@@ -1,3 +1,3 @@
 """
-Where snapshots, ledgers and check-ins are kept: one file a store, one protocol, one URL registry.
+Where snapshots, ledgers and check-ins are kept: one protocol, one URL registry. All files of a store begin with its name.
 """

@@ -215,6 +215,19 @@ def test_stores():
     assert all(f"\n| {word.value} |" in words for word in Durability)
 
 
+def test_architecture():
+    """
+    The page tells of every folder of the package, and of every module of the router once.
+    """
+    table = rows("../explanation/architecture.md")
+    inside = next(number for number, row in enumerate(table) if row[1] == "modules of cutover/router")
+    modules = [name for row in table[inside + 2 :] for name in row[1].split()]
+    folders = {f"cutover/{path.parent.name}" for path in SOURCE.glob("*/__init__.py")}
+
+    assert {row[0] for row in table[2:inside]} == folders
+    assert sorted(modules) == sorted(path.stem for path in (SOURCE / "router").glob("*.py") if path.stem != "__init__")
+
+
 def test_definition():
     """
     The page lists every key of the definition: each is accepted, and the error for an unknown one names no other.
