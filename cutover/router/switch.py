@@ -309,14 +309,7 @@ def switch_of(
     judge = Judge(safe=safe, failed=failed, ignore=ignored, unknown=broke_off, noted=noted)
     comparing = partial(Shadow, flow.name, lambda: flow.cells, judge, old, new, shadow)
     rescued = _errors("fallback", fallback)
-    if rescued and not safe:
-        raise ConfigurationError("fallback is for a call that changes nothing; allowed: with safe=True")
-    if (attempt is None) is not (homes is None):
-        raise ConfigurationError("attempt and homes go together: the side of an attempt is claimed in homes")
-    if not isinstance(homes, Claiming | None):
-        raise ConfigurationError(f"homes is a {kind_of(homes)}; allowed: what cutover.homes(URL) gives")
-    if attempt is not None and safe:
-        raise ConfigurationError("attempt is for a call that changes something; allowed: without safe=True")
+    _check_safe(safe, rescued=rescued, attempt=attempt, homes=homes)
     _check_shadow(shadow, safe=safe)
     if not _is_number(fallback_percent) or not 0 < fallback_percent <= PERCENT:
         raise ConfigurationError(f"fallback_percent is {fallback_percent!r}; allowed: above 0, up to 100")
@@ -347,6 +340,22 @@ def _errors(name: str, given: object) -> tuple[type[Exception], ...]:
 
 def _note(notices: Notices, flow: str, event: str, error: BaseException) -> None:
     notices.note(event, flow=flow, error=kind_of(error))
+
+
+def _check_safe(safe: object, *, rescued: tuple[type[Exception], ...], attempt: object, homes: object) -> None:
+    """
+    Check what goes only with a call that changes nothing, or only with one that changes something.
+    """
+    if not isinstance(safe, bool):  # a setting's "no" would have calls that change something made twice
+        raise ConfigurationError(f"safe is {safe!r:.100}; allowed: True or False")
+    if rescued and not safe:
+        raise ConfigurationError("fallback is for a call that changes nothing; allowed: with safe=True")
+    if (attempt is None) is not (homes is None):
+        raise ConfigurationError("attempt and homes go together: the side of an attempt is claimed in homes")
+    if not isinstance(homes, Claiming | None):
+        raise ConfigurationError(f"homes is a {kind_of(homes)}; allowed: what cutover.homes(URL) gives")
+    if attempt is not None and safe:
+        raise ConfigurationError("attempt is for a call that changes something; allowed: without safe=True")
 
 
 def _check_shadow(terms: ShadowTerms, *, safe: bool) -> None:

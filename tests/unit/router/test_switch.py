@@ -405,6 +405,7 @@ WRONG = {
     "generator __call__": ({"old": GeneratorCallable()}, "old is a generator"),
     "partial of a generator": ({"old": functools.partial(_numbers)}, "old is a generator"),
     "no function": ({"old": "charge"}, "old is a str; allowed: a function"),
+    "safe as text": ({"safe": "no"}, "safe is 'no'; allowed: True or False"),
     "fallback of a change": ({"fallback": TimeoutError}, "allowed: with safe=True"),
     "comparison of a change": ({"ignore_fields": ("at",)}, "allowed: with safe=True"),
     "attempt without homes": ({"attempt": lambda _: "a"}, "attempt and homes go together"),
