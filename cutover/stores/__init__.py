@@ -1,3 +1,3 @@
 """
-Where snapshots, ledgers and check-ins are kept: one protocol, one URL registry. All files of a store begin with its name.
+Where snapshots, ledgers and check-ins are kept: one protocol, one URL registry; a store's files begin with its name.
 """
