@@ -24,7 +24,7 @@ from cutover.mirror.registry import can_keep, open_outbox
 from cutover.router.fork_hook import look_after
 from cutover.router.judging import outcome_of
 from cutover.router.mirroring import Mirror, error_text
-from cutover.router.visits import Visit
+from cutover.router.visits import Visit, is_synthetic
 from cutover.router.work import Patience, Work
 
 if TYPE_CHECKING:
@@ -239,11 +239,12 @@ class _Mirrored:
         else:
             self._mirror.failed(self._work, intent, error, State.UNDELIVERED, is_mine=False)
 
-    def _counted(self, intent: Intent, began: float, error: BaseException | None) -> None:
+    def _counted(self, key: object, intent: Intent, began: float, error: BaseException | None) -> None:
         """
         Count a call to the authoritative side; the other's are counted as backlog.
         """
-        self._flow.called(intent.entry.side, outcome_of(error, self._unknown), perf_counter() - began)
+        if not is_synthetic(key):
+            self._flow.called(intent.entry.side, outcome_of(error, self._unknown), perf_counter() - began)
 
     def _connection(self, given: Any, side: Backend) -> Any:
         return given.get(side) if isinstance(given, Mapping) else given
@@ -284,17 +285,17 @@ class Write(_Mirrored):
         entry = self._entry(key, lambda: self._flow.route(key, cohort, home), args, kwargs)
         connection = self._connection(outbox, entry.side)
         if connection is not None:
-            return self._in_transaction(connection, entry)
+            return self._in_transaction(key, connection, entry)
         steps = self._steps(entry)
         step = next(steps)
         while True:
-            outcome = self._take(step)
+            outcome = self._take(key, step)
             try:
                 step = steps.send(outcome)
             except StopIteration as end:
                 return _result(end.value)
 
-    def _take(self, step: _Tell | _Call) -> _Outcome:
+    def _take(self, key: object, step: _Tell | _Call) -> _Outcome:
         began = perf_counter()
         try:
             value = step.work() if isinstance(step, _Tell) else self._work.functions.call(step.function, step.intent)
@@ -304,21 +305,21 @@ class Write(_Mirrored):
         else:
             outcome = _Outcome(value)
         if isinstance(step, _Call) and step.intent.state is State.CALLING:
-            self._counted(step.intent, began, outcome.error)
+            self._counted(key, step.intent, began, outcome.error)
         return outcome
 
-    def _in_transaction(self, connection: Any, entry: Entry) -> Any:
+    def _in_transaction(self, key: object, connection: Any, entry: Entry) -> Any:
         statements = self._mirror.statements()
         intent = statements.record(connection, entry)
         began = perf_counter()
         try:
             result = self._work.functions.call(self._work.functions.sides[entry.side], intent)
         except BaseException as error:
-            self._counted(intent, began, error)
+            self._counted(key, intent, began, error)
             with suppress(Exception):  # the transaction has failed already, and takes the intent with it
                 statements.withdraw(connection, intent)
             raise
-        self._counted(intent, began, None)
+        self._counted(key, intent, began, None)
         return result
 
 
@@ -349,11 +350,11 @@ class AsyncWrite(_Mirrored):
         entry = self._entry(key, lambda: self._flow.route(key, cohort, home), args, kwargs)
         connection = self._connection(outbox, entry.side)
         if connection is not None:
-            return await self._in_transaction(connection, entry)
+            return await self._in_transaction(key, connection, entry)
         steps = self._steps(entry)
         step = next(steps)
         while True:
-            outcome = await (self._told(step) if isinstance(step, _Tell) else self._called(step))
+            outcome = await (self._told(step) if isinstance(step, _Tell) else self._called(key, step))
             try:
                 step = steps.send(outcome)
             except StopIteration as end:
@@ -372,7 +373,7 @@ class AsyncWrite(_Mirrored):
                 cancelled = error
         return attrs.evolve(future.result(), cancelled=cancelled)
 
-    async def _called(self, step: _Call) -> _Outcome:
+    async def _called(self, key: object, step: _Call) -> _Outcome:
         began = perf_counter()
         try:
             call = self._work.functions.call(step.function, step.intent)
@@ -380,10 +381,10 @@ class AsyncWrite(_Mirrored):
         except BaseException as error:  # noqa: BLE001 - it is told to the outbox, and raised at the end
             outcome = _Outcome(error=error)
         if step.intent.state is State.CALLING:
-            self._counted(step.intent, began, outcome.error)
+            self._counted(key, step.intent, began, outcome.error)
         return outcome
 
-    async def _in_transaction(self, connection: Any, entry: Entry) -> Any:
+    async def _in_transaction(self, key: object, connection: Any, entry: Entry) -> Any:
         prepared = _result(await self._told(_Tell(self._mirror.statements)))
         is_async = hasattr(prepared, "arecord")
         intent = await prepared.arecord(connection, entry) if is_async else prepared.record(connection, entry)
@@ -391,11 +392,11 @@ class AsyncWrite(_Mirrored):
         try:
             result = await self._work.functions.call(self._work.functions.sides[entry.side], intent)
         except BaseException as error:
-            self._counted(intent, began, error)
+            self._counted(key, intent, began, error)
             with suppress(Exception):  # the transaction has failed already, and takes the intent with it
                 await prepared.awithdraw(connection, intent) if is_async else prepared.withdraw(connection, intent)
             raise
-        self._counted(intent, began, None)
+        self._counted(key, intent, began, None)
         return result
 
 

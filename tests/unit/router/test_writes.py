@@ -10,6 +10,7 @@ import traceback
 from contextlib import contextmanager
 
 import pytest
+from routers import totals
 from structlog.testing import capture_logs
 
 import cutover
@@ -57,6 +58,25 @@ class Side:
         """
         self.calls.append(f"confirm {self.name}")
         return (key, sequence) in [taken[:2] for taken in self.took]
+
+
+class AsyncSide(Side):
+    """
+    A back end of coroutines.
+    """
+
+    async def __call__(self, *args, **kwargs):
+        """
+        Take a write once, or fail.
+        """
+        await asyncio.sleep(0)
+        return Side.__call__(self, *args, **kwargs)
+
+    async def has(self, *args, **kwargs):
+        """
+        Tell whether a write is here.
+        """
+        return Side.has(self, *args, **kwargs)
 
 
 class Shop:
@@ -160,9 +180,10 @@ def test_home(shop):
     assert shop.calls == ["new", "old", "old", "new"]
 
 
-def test_visit():
+@contextmanager
+def visited(**options):
     """
-    A visit stands where a key stands: its side is called first, and the functions get its key.
+    Give a router whose cart is on NEW and in a journey, and a visit there.
     """
     flows = {"cart": cutover.core.migration.Flow(name="cart")}
     journeys = {"purchase": cutover.core.migration.Journey(name="purchase", flows=("cart",), together=True)}
@@ -170,15 +191,40 @@ def test_visit():
         name="test", title="Test", old="a", new="b", salt="test", flows=flows, journeys=journeys
     )
     router = router_for_tests(definition, cart=100)
+    yield router, router.journey("purchase").enter("user-1", **options)
+    router.close()
+
+
+def test_visit():
+    """
+    A visit stands where a key stands: its side is called first, and the functions get its key.
+    """
     calls = []
     old, new = Side("old", calls), Side("new", calls)
-    visit = router.journey("purchase").enter("user-1")
-    router.set(cart=0)
-    router.flow("cart").write(name="cart.add", old=old, new=new)(visit, 1)
-    router.close()
+    with visited() as (router, visit):
+        router.set(cart=0)
+        router.flow("cart").write(name="cart.add", old=old, new=new)(visit, 1)
 
     assert calls == ["new", "old"]
     assert old.took == [("user-1", 1, (1,), {})]
+
+
+@pytest.mark.parametrize("kind", [Side, AsyncSide])
+def test_load_tests_are_no_calls(kind):
+    """
+    A write of a visit that a load test is on reaches both sides, and is counted as the load test's, however it ends.
+    """
+    old, new = kind("old", []), kind("new", [])
+    with visited(synthetic=True) as (router, visit):
+        cart = router.flow("cart")
+        add = cart.write(name="cart.add", old=old, new=new)
+        made = [add(visit, 1)] if kind is Side else [asyncio.run(add(visit, 1))]
+        new.failures = [ValueError("sold out")]
+        with pytest.raises(ValueError, match="sold out"):
+            made.append(add(visit, 1) if kind is Side else asyncio.run(add(visit, 1)))
+
+    assert (made, old.took) == (["new 1"], new.took)
+    assert totals(cart) == {("synthetic", "cart", "new", ""): 2}
 
 
 def test_counted(shop):
@@ -666,25 +712,6 @@ def test_threads_end(shop):
     thread.join(PATIENCE)
 
     assert not thread.is_alive()
-
-
-class AsyncSide(Side):
-    """
-    A back end of coroutines.
-    """
-
-    async def __call__(self, *args, **kwargs):
-        """
-        Take a write once, or fail.
-        """
-        await asyncio.sleep(0)
-        return Side.__call__(self, *args, **kwargs)
-
-    async def has(self, *args, **kwargs):
-        """
-        Tell whether a write is here.
-        """
-        return Side.has(self, *args, **kwargs)
 
 
 @pytest.fixture
