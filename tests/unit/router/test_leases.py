@@ -20,6 +20,7 @@ from cutover.mirror.registry import open_outbox
 from cutover.router import mirroring
 from cutover.router.mirroring import Mirror
 from cutover.router.work import Patience, Work
+from cutover.router.writes import Write
 from cutover.testing import router as router_for_tests
 from cutover.testing.store_helpers import until
 
@@ -44,8 +45,9 @@ class Process:
 
         functions = Functions.of("cart.add", write, write, lambda key, *, sequence, side: True)
         rule = Rule(flow="cart", name="cart.add", confirms=True)
+        self.work = Work(rule=rule, functions=functions, patience=Patience(longest_pause=0.01))
         self.mirror.start = lambda: None
-        self.mirror.add(Work(rule=rule, functions=functions, patience=Patience(longest_pause=0.01)))
+        self.mirror.add(self.work)
         self.own = self.mirror._own.get()
 
     def step(self):
@@ -53,6 +55,21 @@ class Process:
         Do what the thread does at one look.
         """
         self.mirror._step(self.own)
+
+    def change(self, **sides):
+        """
+        Have a side do something else.
+        """
+        functions = self.work.functions
+        more = {Backend(side): function for side, function in sides.items()}
+        self.work.functions = attrs.evolve(functions, sides={**functions.sides, **more})
+
+    def taken_by_another(self):
+        """
+        Have another process take what is due.
+        """
+        (intent,) = self.outbox.take("test", [self.work.place], "another", 30, 8)
+        return intent
 
 
 @pytest.fixture
@@ -185,6 +202,58 @@ def test_state_of_a_late_call(process, clocks):
     (lack,) = process.outbox.shortfalls("test")
 
     assert (lack.backlog, lack.lacks[Backend.NEW]) == (1, 1)
+
+
+def test_a_call_that_outlives_its_lease(process, delivered, clocks):
+    """
+    A call that finds its lease gone leaves its write to the queue, and enters it anew where it was dropped meanwhile.
+    """
+
+    def slow(key, *, sequence):
+        clocks(31)
+        process.outbox.done(process.taken_by_another())
+
+    process.change(old=slow)
+    with router_for_tests(cart=0) as router:
+        Write(router.flow("cart"), process.mirror, process.work, ())("user-1")
+    by_the_call = list(delivered)
+    process.step()
+
+    assert by_the_call == []
+    assert until(lambda: delivered == [("user-1", 1)])
+
+
+def test_nothing_beside_a_call_that_goes_on(process, delivered, clocks):
+    """
+    What another process took from a call of this one, and left behind, is not delivered while that call goes on.
+    """
+    process.mirror.record(ENTRY, 30)
+    clocks(31)
+    process.taken_by_another()
+    clocks(31)
+    process.step()
+
+    assert until(lambda: process.own.deliveries == 0)
+    assert delivered == []
+
+
+def test_asking_uses_up_no_attempt(process):
+    """
+    How often the first side could not be asked is not counted against the other one.
+    """
+    failures = []
+
+    def refuse(key, *, sequence):
+        failures.append(sequence)
+        raise OSError
+
+    process.change(new=refuse)
+    intent = process.mirror.record(ENTRY, 30)
+    process.mirror.put_back(attrs.evolve(intent, state=State.UNKNOWN, attempts=process.work.patience.attempts - 1))
+    process.step()
+
+    assert until(lambda: failures and process.own.deliveries == 0)
+    assert list(process.outbox.dead("test", 1)) == []
 
 
 @pytest.mark.parametrize(("step", "failure"), [("record", Unavailable("away")), ("done", None)])
