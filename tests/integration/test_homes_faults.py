@@ -5,6 +5,7 @@ Homes where the place is away, refuses, or holds something else.
 import re
 import sqlite3
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -123,11 +124,14 @@ def test_asynchronous_commits_are_overruled(own_postgresql):
 @pytest.mark.parametrize("lost", ["file", "schema", "keys"])
 def test_a_place_that_is_gone(request, lost, tmp_path):
     """
-    Homes that this process saw and that are gone are away, never unclaimed, and nothing is begun anew.
+    Homes that somebody claimed in, or only looked into, and that are gone are away, never unclaimed, and nothing is
+    begun anew.
     """
     fixture = {"file": "sqlite_url", "schema": "postgresql_url", "keys": "valkey_with_log_url"}[lost]
-    with homes(request.getfixturevalue(fixture), migration="shop") as place:
+    url = request.getfixturevalue(fixture)
+    with homes(url, migration="shop") as place, homes(url, migration="shop") as looked_into:
         place.claim("order", 1, NEW)
+        assert looked_into.find("order", 1) is NEW
         if lost == "file":
             (tmp_path / "homes.db").unlink()
         elif lost == "schema":
@@ -137,10 +141,11 @@ def test_a_place_that_is_gone(request, lost, tmp_path):
             with request.getfixturevalue("valkey_with_log").client() as client:
                 client.delete(*client.scan_iter(f"*{place._engine._target.prefix}*"))
 
-        for ask in (lambda: place.find("order", 1), lambda: place.claim("order", 1, OLD), place.counts):
-            with pytest.raises(Unavailable) as caught:
-                ask()
-            assert caught.value.missing
+        for one in (place, looked_into):
+            for ask in (partial(one.find, "order", 1), partial(one.claim, "order", 1, OLD), one.counts):
+                with pytest.raises(Unavailable) as caught:
+                    ask()
+                assert caught.value.missing
 
 
 def test_a_folder_that_is_not_there(tmp_path):
