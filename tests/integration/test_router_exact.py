@@ -2,14 +2,13 @@
 Counting with everything going on at once: threads, snapshots that change, flushes and scrapes.
 """
 
-import sys
 import threading
-from contextlib import contextmanager
 
 import pytest
 from prometheus_client import CollectorRegistry
 from routers import after
 from strategies import SECRET, at
+from turns import taking_turns
 
 import cutover
 from cutover.core import changes
@@ -20,19 +19,6 @@ from cutover.router.notices import NoticeBoard
 
 THREADS = 8
 EACH = 5_000
-
-
-@contextmanager
-def restless():
-    """
-    Let threads take turns after every microsecond.
-    """
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(interval)
 
 
 def total(registry: CollectorRegistry, name: str, **labels: str) -> int:
@@ -88,7 +74,7 @@ def test_conservation(control, url, registry):
         before = router.snapshot.version
         threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
         others = [threading.Thread(target=move), threading.Thread(target=scrape)]
-        with restless():
+        with taking_turns():
             for thread in (*threads, *others):
                 thread.start()
             for thread in threads:
@@ -129,7 +115,7 @@ def test_no_request_meets_a_third_state(control, url, registry):
         pay = router.flow("pay")
         known = {router.snapshot.version: "old"}
         threads = [threading.Thread(target=work) for _ in range(4)]
-        with restless():
+        with taking_turns():
             for thread in threads:
                 thread.start()
             for number in range(20):
@@ -181,7 +167,7 @@ def test_a_dial_is_met_with_its_overrides(cohort):
                 wrong.append(flow.peek(vip, cohort))
 
     threads = [threading.Thread(target=work) for _ in range(3)]
-    with restless():
+    with taking_turns():
         for thread in threads:
             thread.start()
         for number in range(steps):

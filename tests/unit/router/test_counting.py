@@ -2,31 +2,17 @@
 Cells: exact under threads, and one for everything that can happen.
 """
 
-import sys
 import threading
-from contextlib import contextmanager
 
 from hypothesis import given
 from hypothesis import strategies as st
+from turns import taking_turns
 
 from cutover.core.backend import Backend, Reason
 from cutover.core.checkin import Kind
 from cutover.router.counting import OUTCOMES, Bypass, FlowCells, VisitCells
 
 BY_KEY = ("override", "cohort", "percent", "no_key")
-
-
-@contextmanager
-def taking_turns():
-    """
-    Let threads take turns at every instruction.
-    """
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(interval)
 
 
 def bypassed(cells: FlowCells) -> dict[str, int]:

@@ -2,7 +2,6 @@
 Entering a journey: as the rules say, whatever a client brings, and on the side where the visit was.
 """
 
-import sys
 import threading
 import tracemalloc
 from datetime import timedelta
@@ -32,6 +31,7 @@ from strategies import (
     perform,
     short,
 )
+from turns import taking_turns
 
 from cutover.core import changes
 from cutover.core.backend import UNSET, Backend
@@ -811,8 +811,6 @@ def test_entering_while_the_dial_moves():
     held.append(Circumstances(snapshot=held[0].snapshot, break_glass={"pay": OLD}))
     desk.use(held[0])
     journey, wrong = desk.journey(), []
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
 
     def client(name: str) -> None:
         for number in range(400):
@@ -821,7 +819,7 @@ def test_entering_while_the_dial_moves():
             wrong.extend(v for v in (visit, again) if len(set(v.sides.values())) != 1)
 
     threads = [threading.Thread(target=client, args=(f"user-{number}",)) for number in range(4)]
-    try:
+    with taking_turns(1e-5):
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):
@@ -829,8 +827,6 @@ def test_entering_while_the_dial_moves():
                 desk.use(given_)
         for thread in threads:
             thread.join()
-    finally:
-        sys.setswitchinterval(interval)
 
     assert wrong == []
     assert desk.events() == {"entered": 1600, "resumed": 1600}
