@@ -111,7 +111,7 @@ class _Switch:
             target = call.request.url.join(location)
         except httpx.InvalidURL:
             return  # the client says so
-        if location.is_absolute_url or location.scheme:
+        if location.scheme:
             return
         if _is_below(target, base):
             path = _prefix(ours) + target.raw_path[len(_prefix(base)) :]

@@ -8,6 +8,7 @@ import threading
 from contextlib import contextmanager
 from contextvars import copy_context
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import perf_counter
 
 import httpx
 import pytest
@@ -100,12 +101,21 @@ def calls(registry: CollectorRegistry):
     }
 
 
+def seconds(registry: CollectorRegistry, side: str):
+    """
+    Give how long calls took.
+    """
+    labels = {"migration": "test", "flow": "pay", "backend": side}
+    return registry.get_sample_value("cutover_call_duration_seconds_sum", labels)
+
+
 @pytest.mark.parametrize("side", ["old", "new"])
 def test_goes_where_the_key_is_routed(router, bases, side):
     """
     A request reaches the side of its key with method, path, query and body as they were, and that side's host.
     """
     old, new = bases
+    began = perf_counter()
     with httpx.Client(base_url=old, transport=SwitchTransport(router.flow("pay"), old=old, new=new)) as client:
         answer = client.post("/charges?a=1&b=%2F", content=b"42", extensions={"cutover.key": key_on(router, side)})
 
@@ -117,6 +127,7 @@ def test_goes_where_the_key_is_routed(router, bases, side):
         "body": "42",
     }
     assert calls(router.registry) == {(side, "ok"): 1}
+    assert 0 < seconds(router.registry, side) <= perf_counter() - began
 
 
 def test_key_and_home_by_function(router, bases):
@@ -180,6 +191,7 @@ def test_a_redirect_of_a_back_end_is_routed_and_one_elsewhere_is_not(router, bas
         ("{prefix}/orders/17?a=%2F", "{prefix}/orders/17?a=%2F"),
         ("17", "{prefix}/orders/17"),
         ("/login", "/login"),
+        ("//login.example/start", "https://login.example/start"),
     ],
 )
 def test_a_redirect_without_a_host(router, side, location, path):
@@ -204,7 +216,112 @@ def test_a_redirect_without_a_host(router, side, location, path):
     with httpx.Client(base_url="https://old.example/api", transport=transport, follow_redirects=True) as client:
         client.get("/orders/", extensions={"cutover.key": key_on(router, side)})
 
-    assert asked == [f"{base}/orders/", f"https://{base.host}{path.format(prefix=base.path)}"]
+    assert asked == [f"{base}/orders/", str(base.join(path.format(prefix=base.path)))]
+
+
+def test_a_redirect_to_a_part_of_a_page(router):
+    """
+    The fragment of a redirect without a host is kept: it is for whoever shows the page.
+    """
+
+    def back_end(request):
+        headers = {"location": "17#total"} if request.url.path.endswith("/") else {}
+        return httpx.Response(302 if headers else 200, headers=headers)
+
+    transport = SwitchTransport(
+        router.flow("pay"),
+        old="https://old.example/api",
+        new="https://new.example/v2",
+        transport=httpx.MockTransport(back_end),
+    )
+    with httpx.Client(base_url="https://old.example/api", transport=transport, follow_redirects=True) as client:
+        answer = client.get("/orders/", extensions={"cutover.key": key_on(router, "new")})
+
+    assert str(answer.url) == "https://old.example/api/orders/17#total"
+
+
+@pytest.mark.parametrize("url", ["http://shop.example/a", "https://shop.example:8443/a", "https://www.shop.example/a"])
+def test_another_origin_is_elsewhere(router, url):
+    """
+    Another scheme, port or host than those of the base URLs is another place: the request passes as it is.
+    """
+    asked = []
+
+    def back_end(request):
+        asked.append(str(request.url))
+        return httpx.Response(200)
+
+    transport = SwitchTransport(
+        router.flow("pay"),
+        old="https://shop.example",
+        new="https://new.example",
+        transport=httpx.MockTransport(back_end),
+    )
+    with httpx.Client(transport=transport) as client:
+        client.get(url, extensions={"cutover.key": key_on(router, "new")})
+        client.get("https://shop.example:443/a", extensions={"cutover.key": key_on(router, "new")})
+
+    assert asked == [url, "https://new.example/a"]
+    assert calls(router.registry) == {("new", "ok"): 1}
+
+
+def test_the_key_that_a_request_names(router, bases):
+    """
+    The extension of a request goes before the function of the transport; a request without either has no key.
+    """
+    old, new = bases
+    other = key_on(router, "old")
+    asking = SwitchTransport(router.flow("pay"), old=old, new=new, key=lambda request: other)
+    plain = SwitchTransport(router.flow("pay"), old=old, new=new)
+    with httpx.Client(base_url=old, transport=asking) as client:
+        named = client.get("/", extensions={"cutover.key": key_on(router, "new")}).json()["side"]
+    with httpx.Client(base_url=old, transport=plain) as client:
+        nameless = client.get("/").json()["side"]
+
+    labels = {"migration": "test", "flow": "pay", "backend": "old", "reason": "no_key"}
+    assert (named, nameless) == ("new", "old")
+    assert router.registry.get_sample_value("cutover_requests_total", labels) == 1
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_sends_is_opened_and_closed(router, is_async):
+    """
+    A transport that is given is the one that sends; it is opened and closed with the client.
+    """
+    events = []
+
+    class Sending(httpx.MockTransport):
+        def __enter__(self):
+            events.append("opened")
+            return self
+
+        def __exit__(self, *_):
+            events.append("closed")
+
+        async def __aenter__(self):
+            return self.__enter__()
+
+        async def __aexit__(self, *_):
+            self.__exit__()
+
+    def back_end(request):
+        events.append(request.url.host)
+        return httpx.Response(200)
+
+    bases = {"old": "https://old.example", "new": "https://new.example", "transport": Sending(back_end)}
+    extensions = {"cutover.key": key_on(router, "new")}
+
+    async def send():
+        async with httpx.AsyncClient(transport=AsyncSwitchTransport(router.flow("pay"), **bases)) as client:
+            await client.get("https://old.example/", extensions=extensions)
+
+    if is_async:
+        asyncio.run(send())
+    else:
+        with httpx.Client(transport=SwitchTransport(router.flow("pay"), **bases)) as client:
+            client.get("https://old.example/", extensions=extensions)
+
+    assert events == ["opened", "new.example", "closed"]
 
 
 @pytest.mark.parametrize(
@@ -270,7 +387,9 @@ def test_async(router, bases):
     assert calls(router.registry) == {("new", "ok"): 1, ("new", "cancelled"): 1}
 
 
-@pytest.mark.parametrize("base", ["shop.example", "ftp://shop.example", "https://shop.example/?a=1", "", None, 7])
+@pytest.mark.parametrize(
+    "base", ["shop.example", "ftp://shop.example", "https://shop.example/?a=1", "https://shop.example/#a", "", None, 7]
+)
 def test_a_wrong_base(router, base):
     """
     What is no base URL is one error that names it and says what is allowed.
