@@ -7,7 +7,9 @@ Nothing is passed on unasked: a task that a task starts is often about something
 from typing import Any, Final
 
 from cutover.core.backend import UNSET, Backend
+from cutover.errors import ConfigurationError
 from cutover.router.journey import Journey
+from cutover.router.strangers import kind_of
 from cutover.router.visits import Visit
 
 __all__ = ["task_headers", "task_home", "task_visit"]
@@ -28,8 +30,17 @@ def task_headers(*visits: Visit, home: object = UNSET) -> dict[str, str]:
             ttl: what runs later needs a home.
         home: Where the thing lives that the task is about: a `Backend`, a side's name, or None for an unmarked thing,
             which is older than the migration.
+
+    Raises:
+        ConfigurationError: If one of the visits is none, or if two are of one journey.
     """
-    headers = {f"{VISIT}{visit.journey}": visit.token for visit in visits}
+    headers: dict[str, str] = {}
+    for visit in visits:
+        if not isinstance(visit, Visit):
+            raise ConfigurationError(f"a visit is a {kind_of(visit)}; allowed: what Journey.enter() gives")
+        if f"{VISIT}{visit.journey}" in headers:
+            raise ConfigurationError(f"two visits are of the journey {visit.journey!r}; allowed: one of each journey")
+        headers[f"{VISIT}{visit.journey}"] = visit.token
     if home is not UNSET:
         headers[HOME] = "" if home is None else home.value if isinstance(home, Backend) else str(home)
     return headers

@@ -9,6 +9,7 @@ import pytest
 from visitors import shop, user_on
 
 from cutover.core.backend import UNSET, Backend
+from cutover.errors import ConfigurationError
 from cutover.integrations.celery import task_headers, task_home, task_visit
 
 
@@ -53,6 +54,19 @@ def test_visit():
     assert task_visit(task(headers), journey, user).backend is Backend.NEW
     assert task_visit(task(None), journey, user).backend is Backend.OLD
     assert task_visit(task(headers), journey, "somebody").backend is Backend.OLD
+
+
+def test_wrong_visits():
+    """
+    Of two visits of one journey neither is dropped unseen, and a token is no visit.
+    """
+    journey = shop().journey("purchase")
+    one, other = journey.enter("user-42"), journey.enter("user-43")
+
+    with pytest.raises(ConfigurationError, match=r"^two visits are of the journey 'purchase'; allowed: one of each"):
+        task_headers(one, other)
+    with pytest.raises(ConfigurationError, match=r"^a visit is a str; allowed: what Journey"):
+        task_headers(one.token)
 
 
 def test_load_test():
