@@ -3,6 +3,7 @@ Blocks around one call: decided on entry, counted by outcome, invisible to what 
 """
 
 import asyncio
+from time import perf_counter
 
 import pytest
 from circumstances import Desk
@@ -11,6 +12,8 @@ from strategies import at
 
 from cutover.core.bucketing import PARTS
 from cutover.router.compiled import Circumstances
+from cutover.router.current import CURRENT
+from cutover.testing import router as router_for_tests
 
 
 @pytest.fixture
@@ -223,3 +226,18 @@ def test_a_failure_before_the_block(browse):
         browse.request("user-1").fail("too early")
 
     assert totals(browse) == {}
+
+
+def test_what_a_block_leaves_behind():
+    """
+    A block counts the time since it was entered, and log lines after it are no longer said to be with its back end.
+    """
+    testing = router_for_tests(pay="new")
+    began = perf_counter()
+    with testing.flow("pay").request("user-1"):
+        inside = CURRENT.get()
+    labels = {"migration": "test", "flow": "pay", "backend": "new"}
+    seconds = testing.registry.get_sample_value("cutover_call_duration_seconds_sum", labels)
+
+    assert 0 < seconds <= perf_counter() - began
+    assert (inside, CURRENT.get()) == (("pay", "new", 1), None)
