@@ -5,6 +5,7 @@ A real gunicorn with the files of the page: three workers forked from a loaded a
 import os
 import signal
 import sys
+import urllib.error
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,10 +59,16 @@ class Server:
 
     def counted(self):
         """
-        Give what the metrics say, summed over all workers: requests by side.
+        Give what the metrics say, summed over all workers: requests by side; nothing where they cannot be collected,
+        as prometheus_client fails where another worker has just made a file, and has not filled it yet.
         """
         sides = Counter()
-        for family in text_string_to_metric_families(get(f"{self.url}/metrics")):
+        try:
+            text = get(f"{self.url}/metrics")
+        except urllib.error.HTTPError as error:
+            error.close()
+            return sides
+        for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 if sample.name == "cutover_requests_total":
                     sides[sample.labels["backend"]] += int(sample.value)
@@ -152,8 +159,9 @@ def test_killed_worker(server):
     third = server.requests(range(300))
 
     least = sum(first.values()) + sum(third.values())
+    most = least + sum(second.values())
     until(lambda: server.counted().total() >= least)
-    assert least <= server.counted().total() <= least + sum(second.values())
+    assert until(lambda: server.counted().total()) <= most
 
 
 def test_end(server):

@@ -113,10 +113,11 @@ def test_locked(store, path, monkeypatch, worker):
     assert write(store, head_of(2)) == store.read(MIGRATION).head
 
 
-def test_reading_beside_a_waiting_writer(store, path, worker):
+def test_reading_beside_a_waiting_writer(store, path, monkeypatch, worker):
     """
     A writer that waits for another process keeps no reader of its own process waiting.
     """
+    monkeypatch.setattr(sqlite_file, "WRITE_PATIENCE", 100 * PATIENCE)
     with worker("hold_lock", path, "BEGIN IMMEDIATE") as process:
         assert process.said() == "locked"
         writer = in_thread(lambda: write(store, head_of(2)))
