@@ -81,6 +81,7 @@ def set_(
     intent = intents.set_dial(target, percent, cohort=cohort, evict=evict, all_cohorts=all_cohorts, shadow=shadow)
     with session.opened(edit) as control:
         if evict and not edit.yes and not edit.dry_run:
+            control.propose(intent, expect=edit.expect)  # what is refused is not asked about
             session.ask(f"Visits on NEW in {target} would end now. Go on?")
         return carry_out(session, control, intent, edit)
 

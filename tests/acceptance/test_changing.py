@@ -101,6 +101,25 @@ def test_verbs_that_ask_exit_2_without_a_terminal(shop, arguments):
     assert len(shop.texts()) == 3
 
 
+@pytest.mark.parametrize(
+    ("target", "percent", "wrong", "code"),
+    [("nope", "0", "there is no flow", 2), ("browse", "60", "evict", 1)],
+    ids=["unknown", "raised"],
+)
+def test_what_is_refused_is_not_asked_about(shop, target, percent, wrong, code):
+    """
+    An --evict that cannot be says so at once, also where nobody can be asked.
+    """
+    shop.run("set", "browse", "50", "--reason", "x")
+
+    refused = shop.run("set", target, percent, "--evict", "--reason", "x")
+
+    assert refused.returncode == code
+    assert wrong in refused.stderr
+    assert "--yes" not in refused.stderr
+    assert len(shop.texts()) == 2
+
+
 def test_rollback_never_asks_and_works_while_frozen(shop):
     """
     A rollback needs no terminal and no unfreeze.
