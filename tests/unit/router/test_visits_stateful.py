@@ -4,6 +4,7 @@ No user is ever split, whatever users, routers and operators do meanwhile; and a
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.internal.conjecture.providers import HypothesisProvider
 from hypothesis.stateful import run_state_machine_as_test
 from mutants import Mutant
 from visit_machine import VisitMachine
@@ -19,9 +20,9 @@ from cutover.router.tokens import Tokens
 
 HONEST = settings(max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # Many short searches find more than a long one, which begins with many small examples. By its seed each mutant is
-# found in the first; the others are for a later hypothesis, which draws differently.
+# found in the first; the others are for a later hypothesis, which draws differently; the rarest takes dozens.
 HUNT = settings(HONEST, max_examples=40, database=None, phases=[Phase.generate], print_blob=False)
-SEARCHES = 50
+SEARCHES = 250
 
 MUTANTS = [
     Mutant(
@@ -88,7 +89,7 @@ MUTANTS = [
         name="_followed",
         was="Backend.OLD if Backend.OLD in others else Backend.NEW",
         now="Backend.NEW if Backend.NEW in others else Backend.OLD",
-        seed=25,
+        seed=48,
     ),
     Mutant(
         rule="what was entered before anything was known stays on OLD",
@@ -131,7 +132,6 @@ MUTANTS = [
         name="enter",
         was="renamed or evicted or",
         now="renamed or",
-        seed=5,
     ),
     Mutant(
         rule="a token that is written anew has heeded what its router knows",
@@ -218,6 +218,7 @@ MUTANTS = [
         name="_find",
         was="plan.together == key.journey",
         now="False",
+        seed=94,
     ),
     Mutant(
         rule="a rollback evicts",
@@ -225,6 +226,7 @@ MUTANTS = [
         name="rollback",
         was="after=_evicted(after, flows)",
         now="after=after",
+        seed=1,
     ),
     Mutant(
         rule="an adopt evicts",
@@ -244,6 +246,14 @@ MUTANTS = [
 ]
 
 
+@pytest.fixture
+def own_draws(monkeypatch):
+    """
+    Let a seed draw the same whatever ran before: hypothesis mixes in constants of all modules that are loaded.
+    """
+    monkeypatch.setattr(HypothesisProvider, "_maybe_draw_constant", lambda *_, **__: None, raising=False)
+
+
 def test_never_split():
     """
     Whatever users, routers and operators do, nobody is split but by a home, a line, an eviction or a lost token.
@@ -260,6 +270,7 @@ def hunt(first: int) -> None:
         run_state_machine_as_test(seed(number)(hunted), settings=HUNT)
 
 
+@pytest.mark.usefixtures("own_draws")
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
 def test_broken_rule_is_found(monkeypatch, mutant):
     """
