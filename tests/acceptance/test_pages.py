@@ -26,7 +26,7 @@ RUN = {"python", "console"}
 SAME = doctest.OutputChecker()
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 LOOKING = re.compile(r"cutover (status|instances|metrics|explain|mismatches)\b")
-PATIENCE = 20.0  # seconds until what a process tells the store every few seconds must be seen
+PATIENCE = 60.0  # seconds until what a process tells the store every few seconds must be seen
 END = "-- end of the command --"
 
 

@@ -101,7 +101,7 @@ class Serving:
         status, _, body = self.get("/v1/migrations/shop/snapshot")
         return json.loads(body)["head"]["version"] if status == 200 else None
 
-    def end(self, number=signal.SIGTERM, patience=10):
+    def end(self, number=signal.SIGTERM, patience=20):
         """
         Send a signal, and give the exit code.
         """

@@ -16,7 +16,7 @@ from cutover.testing import store_helpers
 
 T = TypeVar("T")
 
-PATIENCE = 30.0  # seconds; what has not happened by then does not happen
+PATIENCE = 60.0  # seconds; what has not happened by then does not happen
 
 
 def until(look: Callable[[], T]) -> T:

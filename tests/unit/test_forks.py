@@ -45,10 +45,11 @@ def test_one_at_a_time():
     assert entered == [False, True]
 
 
-def test_a_fork_waits():
+def test_a_fork_waits(monkeypatch):
     """
     A fork happens when nobody is inside, and leaves the gate open on both sides.
     """
+    monkeypatch.setattr("cutover.forks.FORK_PATIENCE", PATIENCE)
     gate = Gate()
     entered, inside = threading.Event(), []
 
