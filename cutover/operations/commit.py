@@ -2,7 +2,6 @@
 One change of a store: read, propose, seal, compare-and-swap; and what becomes of it when the answer is lost.
 """
 
-import random
 import secrets
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Final
 
 import attrs
 
+from cutover.chance import CHANCE
 from cutover.core.changes import Proposal
 from cutover.core.ledger import Change, Expectation, seal
 from cutover.core.schema import WRITES, major_to_write
@@ -80,7 +80,7 @@ def commit(
         except Conflict:
             if expect is not None:
                 raise
-            time.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.005 * 2**attempt)))  # noqa: S311 - jitter, no secret
+            time.sleep(CHANCE.uniform(0, min(LONGEST_PAUSE, 0.005 * 2**attempt)))
             continue
         return Outcome(proposal=proposal, change=change, after=after, is_written=True)
     raise Conflict(f"{ATTEMPTS} attempts lost to other writers; nothing was written")
@@ -165,7 +165,7 @@ def _look_up(store: Store, change: Change, error: Unavailable) -> None:
         try:
             later = store.history(change.migration, after=change.version - 1)
         except StoreError:
-            time.sleep(random.uniform(0.5, 1) * 0.1 * 2**attempt)  # noqa: S311 - jitter, no secret
+            time.sleep(CHANCE.uniform(0.5, 1) * 0.1 * 2**attempt)
             continue
         if not later:
             if error.in_doubt:  # it may be under way still

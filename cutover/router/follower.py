@@ -2,11 +2,11 @@
 Following a store: read, take what is newer, check in, wait; for ever, whatever the store does.
 """
 
-import random
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from cutover.chance import CHANCE
 from cutover.core.checkin import CheckIn
 from cutover.core.following import Standing, standing
 from cutover.core.snapshot import Head, Snapshot
@@ -95,10 +95,10 @@ class Follower:
             if self.store_up and self.migration is not None:
                 self._wait(self.migration)
             elif self.store_up:
-                stopping(random.uniform(POLL / 2, POLL))  # noqa: S311 - jitter
+                stopping(CHANCE.uniform(POLL / 2, POLL))
             if not self.store_up:
                 ceiling = min(LAST_RETRY, FIRST_RETRY * 2 ** min(self._failures, 10))
-                stopping(random.uniform(0, ceiling))  # noqa: S311 - jitter
+                stopping(CHANCE.uniform(0, ceiling))
 
     def step(self) -> None:
         """
@@ -180,7 +180,7 @@ class Follower:
 
     def _wait(self, migration: str) -> None:
         longest = BORROWED_POLL if self._borrowed else POLL
-        timeout = random.uniform(longest / 2, longest)  # noqa: S311 - jitter
+        timeout = CHANCE.uniform(longest / 2, longest)
         if isinstance(self.source, Store):
             timeout = min(timeout, max(self._check_in_at - monotonic(), 0))
         try:
@@ -231,7 +231,7 @@ class Follower:
 
     def _take_floor(self, floor: frozenset[str]) -> None:
         self._holding.take_floor(floor)
-        self._check_in_at = monotonic() + random.uniform(0, CHECK_IN_SOON)  # noqa: S311 - jitter
+        self._check_in_at = monotonic() + CHANCE.uniform(0, CHECK_IN_SOON)
         log.warning("cutover.floor", store=self.source.url, flows=", ".join(sorted(floor)))
 
     def _follow(self, name: str, reading: Reading) -> None:
@@ -239,7 +239,7 @@ class Follower:
             snapshot = Snapshot.given(reading.document, migration=name, head=reading.head, by="the store")
         self.take(snapshot, reading.secret, "store")
         self._complaints.clear()
-        self._check_in_at = monotonic() + random.uniform(0, CHECK_IN_SOON)  # noqa: S311 - jitter
+        self._check_in_at = monotonic() + CHANCE.uniform(0, CHECK_IN_SOON)
         if self._cache is not None:
             self._cache.write(snapshot, reading.secret)
 
@@ -254,7 +254,7 @@ class Follower:
     def _check_in(self, name: str) -> None:
         if self._leaving or monotonic() < self._check_in_at or not isinstance(self.source, Store):
             return
-        self._check_in_at = monotonic() + CHECK_IN_EVERY * random.uniform(0.9, 1.0)  # noqa: S311 - jitter
+        self._check_in_at = monotonic() + CHECK_IN_EVERY * CHANCE.uniform(0.9, 1.0)
         try:
             self._send(self.source, name, self._make_report(closing=False))
             if self._leftovers is not None and not self._delivered:

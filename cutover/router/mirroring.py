@@ -3,7 +3,6 @@ What brings mirrored writes to the side that missed them: one thread a process a
 is due to a thread of its own.
 """
 
-import random
 import threading
 import uuid
 from collections import deque
@@ -14,6 +13,7 @@ from typing import Final
 
 import attrs
 
+from cutover.chance import CHANCE
 from cutover.errors import ConfigurationError, StoreError, Unavailable
 from cutover.forks import PerProcess
 from cutover.mirror.base import Entry, Intent, Outbox, Shortfall, State, Statements
@@ -317,7 +317,7 @@ class Mirror:
         now = monotonic()
         own.due = [due for due in own.due if due > now][-1000:]
         leases = [hold.lease / 3 for hold in own.held.copy().values()]
-        return min([POLL * random.uniform(0.8, 1), *(due - now for due in own.due), *leases])  # noqa: S311 - jitter
+        return min([POLL * CHANCE.uniform(0.8, 1), *(due - now for due in own.due), *leases])
 
     def _deliver(self, own: _Own, intent: Intent, hold: _Hold) -> None:
         try:

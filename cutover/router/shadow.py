@@ -3,7 +3,6 @@ Asking the other side too, behind the user's back: sampled, bounded, with a dead
 """
 
 import asyncio
-import random
 import re
 from collections.abc import Callable
 from datetime import datetime
@@ -13,6 +12,7 @@ from typing import Any, Final
 import attrs
 from mmh3 import mmh3_32_uintdigest as hash_of
 
+from cutover.chance import CHANCE
 from cutover.clock import utc_now
 from cutover.core.backend import Backend
 from cutover.core.bucketing import key_bytes
@@ -152,7 +152,7 @@ class Shadow:
         """
         if first.error is not None and not isinstance(first.error, Exception):
             return  # cancelled: there is no answer that could be compared
-        is_noise = side is Backend.OLD and random.random() * 100 < self._terms.noise  # noqa: S311 - a sample
+        is_noise = side is Backend.OLD and CHANCE.random() * 100 < self._terms.noise
         asked = Backend.NEW if side is Backend.OLD and not is_noise else Backend.OLD
         job = Job(
             function=self._functions[asked],

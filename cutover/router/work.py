@@ -3,7 +3,6 @@ What one process knows of a mirrored write, and the calls for it that are under 
 """
 
 import asyncio
-import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -11,6 +10,7 @@ from typing import Final
 
 import attrs
 
+from cutover.chance import CHANCE
 from cutover.core.backend import Backend
 from cutover.errors import ConfigurationError
 from cutover.mirror.base import Intent, Rule
@@ -55,7 +55,7 @@ class Patience:
         Give the seconds to wait after so many failures: doubled after each, with jitter so that not all come at once.
         """
         most: float = min(self.longest_pause, FIRST_PAUSE * 2 ** min(failures - 1, 30))
-        return most * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
+        return most * CHANCE.uniform(0.5, 1)
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -2,7 +2,6 @@
 A relay: all migrations of one store, each followed by a thread of its own, and calls that go through to the store.
 """
 
-import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final, TypeVar
 
+from cutover.chance import CHANCE
 from cutover.clock import utc_now
 from cutover.core.checkin import Fleet
 from cutover.errors import StoreError, Unavailable
@@ -238,5 +238,5 @@ def pause_after(failures: int) -> float:
     Give the seconds until the store is asked again.
     """
     if not failures:
-        return random.uniform(POLL / 2, POLL)  # noqa: S311 - jitter
-    return random.uniform(0, min(LAST_RETRY, FIRST_RETRY * 2 ** min(failures, 10)))  # noqa: S311 - jitter
+        return CHANCE.uniform(POLL / 2, POLL)
+    return CHANCE.uniform(0, min(LAST_RETRY, FIRST_RETRY * 2 ** min(failures, 10)))

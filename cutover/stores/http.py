@@ -5,7 +5,6 @@ Waiting is a long poll. What it answers is given to the read that follows, so th
 """
 
 import json
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from urllib.parse import quote, urlencode
 
 import attrs
 
+from cutover.chance import CHANCE
 from cutover.core.canonical import decode
 from cutover.core.checkin import CheckIn, Fleet, read_totals
 from cutover.core.fields import field, items
@@ -159,7 +159,7 @@ class HttpStore:
                 return
             if (left := deadline - time.monotonic()) > EARLY:
                 # The relay is ending and has let go of all its clients: they must not come back at once.
-                self._wake.get().wait(random.uniform(0, min(left, SPREAD)))  # noqa: S311 - jitter
+                self._wake.get().wait(CHANCE.uniform(0, min(left, SPREAD)))
 
     def close(self) -> None:
         """

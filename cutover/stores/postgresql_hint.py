@@ -4,7 +4,6 @@ Who listens for changes: a connection of its own on a thread of its own, and wha
 A connection that is lost, frozen or behind a transaction pooler costs nothing but the hint: whoever waits polls too.
 """
 
-import random
 import secrets
 import selectors
 import socket
@@ -17,6 +16,7 @@ from typing import Final
 
 import psycopg
 
+from cutover.chance import CHANCE
 from cutover.errors import StoreError
 from cutover.stores.postgresql_errors import Interrupted, Late
 from cutover.stores.postgresql_session import Connection, connected
@@ -132,7 +132,7 @@ class Hint:
             except ENDINGS:
                 attempt = 0 if time.monotonic() - began > LONGEST_PAUSE else attempt + 1
                 pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 10))
-                self._closing.wait(random.uniform(0, pause))  # noqa: S311 - jitter: not all at once
+                self._closing.wait(CHANCE.uniform(0, pause))  # not all at once
             finally:
                 self._tell(is_live=False)
         ear.close()

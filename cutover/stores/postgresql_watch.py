@@ -2,13 +2,13 @@
 Waiting for a change in PostgreSQL: what is heard shortens the pauses between two looks, and what is found is the truth.
 """
 
-import random
 import time
 from collections.abc import Callable
 from typing import Final
 
 import attrs
 
+from cutover.chance import CHANCE
 from cutover.core.snapshot import Head
 from cutover.stores.postgresql_hint import Hint, Mark
 
@@ -73,7 +73,7 @@ class Watch:
         if not isinstance(first, str) and first != seen:
             return
         while not self._hint.is_closed and (left := deadline - time.monotonic()) > 0:
-            is_hinted = self._hint.wait(migration, mark, min(left, POLL * random.uniform(0.8, 1)))  # noqa: S311 - jitter
+            is_hinted = self._hint.wait(migration, mark, min(left, POLL * CHANCE.uniform(0.8, 1)))
             if is_hinted or self._hint.is_closed or time.monotonic() >= deadline:
                 return  # whoever was told of a change asks for it anyhow: no glimpse before
             mark = self._hint.mark(migration)

@@ -3,7 +3,6 @@ Being told of a change by publish and subscribe. A hint only: it shortens a wait
 same.
 """
 
-import random
 import selectors
 import socket
 import threading
@@ -13,6 +12,7 @@ from typing import Final
 
 import attrs
 
+from cutover.chance import CHANCE
 from cutover.core.snapshot import Head
 from cutover.forks import PerProcess
 from cutover.stores.redis_client import DRIVER_ERRORS, Client
@@ -115,7 +115,7 @@ class Listener:
 
     def _put_off(self) -> None:
         ceiling = min(LAST_RETRY, FIRST_RETRY * 2 ** min(self._failures, 10))
-        self._retry_at = monotonic() + random.uniform(0, ceiling)  # noqa: S311 - jitter
+        self._retry_at = monotonic() + CHANCE.uniform(0, ceiling)
         self._failures += 1
 
 

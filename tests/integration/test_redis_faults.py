@@ -360,7 +360,7 @@ def test_back_off(monkeypatch, own_valkey, opened):
     store = opened(own_valkey.url(NAME))
     listener = redis_hints.Listener(store._client, "channel")
     own_valkey.kill()
-    monkeypatch.setattr(redis_hints.random, "uniform", lambda least, most: most)
+    monkeypatch.setattr(redis_hints.CHANCE, "uniform", lambda least, most: most)
     pauses = []
     for _ in range(4):
         began = time.monotonic()

@@ -63,3 +63,12 @@ def test_no_clock(path):
     asked = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
 
     assert not asked & CLOCKS
+
+
+def test_chance_is_our_own():
+    """
+    One module asks `random`, and not for the generator of the application, which may seed it.
+    """
+    asking = [path.name for path in CORE.parent.rglob("*.py") if "random" in imported(ast.parse(path.read_text()))]
+
+    assert asking == ["chance.py"]

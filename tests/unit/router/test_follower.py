@@ -477,7 +477,7 @@ def test_a_failing_store_is_asked_ever_less(monkeypatch):
     """
     Pauses grow to two seconds at most, with full jitter, and begin anew after an answer.
     """
-    monkeypatch.setattr(module.random, "uniform", lambda _, most: most)
+    monkeypatch.setattr(module.CHANCE, "uniform", lambda _, most: most)
     source = Script(*[Unavailable("gone")] * 8, reading(FIRST), Unavailable("gone"))
     loop = Loop(10)
     Parts(source).follower.run(loop)
