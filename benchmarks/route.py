@@ -25,9 +25,9 @@ from cutover.core.snapshot import NO_HASH, Head, Override, Snapshot
 from cutover.router.compiled import Circumstances
 from cutover.router.flow import Flow as Handle
 from cutover.router.holding import Holding
-from cutover.router.instruments import instruments_on
+from cutover.router.metrics.instruments import instruments_on
+from cutover.router.metrics.telemetry import Telemetry
 from cutover.router.notices import NoticeBoard
-from cutover.router.telemetry import Telemetry
 
 SECRET = b"benchmark" * 3
 LINE = b"\ncutover_"

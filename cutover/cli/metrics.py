@@ -15,9 +15,9 @@ from cutover.cli.session import Session
 from cutover.clock import utc_now
 from cutover.errors import ConfigurationError, StoreError
 from cutover.operations.control import Control
-from cutover.router.fleet_gauges import FleetGauges
-from cutover.router.instruments import instruments_on
-from cutover.router.telemetry import Telemetry
+from cutover.router.metrics.fleet_gauges import FleetGauges
+from cutover.router.metrics.instruments import instruments_on
+from cutover.router.metrics.telemetry import Telemetry
 
 __all__ = ["VERBS"]
 

@@ -15,7 +15,7 @@ from cutover.cli.options import looking, outbox_option
 from cutover.cli.session import Session
 from cutover.errors import ConfigurationError
 from cutover.operations.mirroring import Mirrors
-from cutover.router.cache import default_folder
+from cutover.router.background.cache import default_folder
 from cutover.stores.base import Store
 from cutover.stores.registry import open_store
 

@@ -15,9 +15,9 @@ import httpx
 
 from cutover.core.backend import UNSET, Backend
 from cutover.errors import ConfigurationError
+from cutover.router.calls.switch import is_coroutine
 from cutover.router.current import CURRENT
 from cutover.router.flow import Flow
-from cutover.router.switch import is_coroutine
 from cutover.router.visits import is_synthetic
 
 __all__ = ["HOME", "KEY", "AsyncSwitchTransport", "SwitchTransport"]

@@ -1,3 +1,3 @@
 """
-What runs inside application processes: handles, refresh, counting, metrics.
+What runs inside application processes: `connect`, and the handles that answer requests; the folders hold the rest.
 """

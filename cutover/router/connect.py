@@ -13,25 +13,25 @@ from prometheus_client import CollectorRegistry
 from cutover.core.migration import NAME
 from cutover.core.snapshot import Snapshot
 from cutover.errors import ConfigurationError, Corrupt
-from cutover.router.cache import CachedCopy, default_folder, place_of
+from cutover.router.background.cache import CachedCopy, default_folder, place_of
+from cutover.router.background.follower import Follower
+from cutover.router.background.housekeeping import BreakGlass, Housekeeper
+from cutover.router.background.leftovers import Leftovers
+from cutover.router.background.reporting import Reporter
 from cutover.router.flow import CohortOf
-from cutover.router.follower import Follower
 from cutover.router.holding import Holding
-from cutover.router.housekeeping import BreakGlass, Housekeeper
-from cutover.router.instruments import instruments_on
-from cutover.router.leftovers import Leftovers
 from cutover.router.log import log
+from cutover.router.metrics.instruments import instruments_on
+from cutover.router.metrics.telemetry import Telemetry
+from cutover.router.mirrored.writing import Writing
 from cutover.router.notices import NoticeBoard
-from cutover.router.reporting import Reporter
 from cutover.router.router import Parts, Router
-from cutover.router.telemetry import Telemetry
 from cutover.router.tokens import Tokens, secrets_in
-from cutover.router.writing import Writing
 from cutover.stores.base import Source
 from cutover.stores.registry import open_store
 
 if TYPE_CHECKING:
-    from cutover.router.fleet_gauges import FleetGauges
+    from cutover.router.metrics.fleet_gauges import FleetGauges
 
 __all__ = ["connect"]
 
@@ -179,7 +179,7 @@ def _on_disk(settings: Settings, source: Source) -> tuple[CachedCopy | None, Lef
 
 
 def _fleet_gauges(registry: CollectorRegistry | None) -> "FleetGauges":
-    from cutover.router.fleet_gauges import fleet_gauges_on  # noqa: PLC0415 - for one process of a fleet
+    from cutover.router.metrics.fleet_gauges import fleet_gauges_on  # noqa: PLC0415 - for one process of a fleet
 
     return fleet_gauges_on(registry)
 

@@ -12,16 +12,16 @@ from cutover.core.backend import UNSET, Backend, Decision, Reason
 from cutover.core.bucketing import PARTS, well_formed
 from cutover.core.comparison import Compare, Redact, structure_of
 from cutover.errors import ConfigurationError
+from cutover.router.calls.judging import BROKE_OFF
 from cutover.router.compiled import SLOT_BITS, Circumstances, Dial, FlowPlan, compile_flow
 from cutover.router.counting import Cell, FlowCells
-from cutover.router.judging import BROKE_OFF
 from cutover.router.request import Request
 from cutover.router.strangers import kind_of, text_of, truth
 from cutover.router.visits import Visit, is_synthetic
 
 if TYPE_CHECKING:
-    from cutover.router.switch import Claiming, Switch
-    from cutover.router.writing import Writing
+    from cutover.router.calls.switch import Claiming, Switch
+    from cutover.router.mirrored.writing import Writing
 
 __all__ = ["CohortOf", "Flow", "Notices"]
 
@@ -203,8 +203,8 @@ class Flow:
         Raises:
             ConfigurationError: If something of this cannot be meant.
         """
-        from cutover.router.shadow import ShadowTerms  # noqa: PLC0415 - who only routes does not load what calls
-        from cutover.router.switch import switch_of  # noqa: PLC0415
+        from cutover.router.calls.shadow import ShadowTerms  # noqa: PLC0415 - who only routes does not load what calls
+        from cutover.router.calls.switch import switch_of  # noqa: PLC0415
 
         switch = switch_of(
             self,

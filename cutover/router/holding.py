@@ -18,12 +18,12 @@ from cutover.router.compiled import Circumstances
 from cutover.router.counting import Counting, Durations
 from cutover.router.flow import CohortOf, Flow
 from cutover.router.journey import Journey
+from cutover.router.mirrored.writing import Writing
 from cutover.router.notices import NoticeBoard
 from cutover.router.tokens import Tokens
-from cutover.router.writing import Writing
 
 if TYPE_CHECKING:
-    from cutover.router.shadow import Shadow
+    from cutover.router.calls.shadow import Shadow
 
 __all__ = ["Holding"]
 

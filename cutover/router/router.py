@@ -13,15 +13,15 @@ from typing import Final, Self
 from cutover.core.bucketing import well_formed
 from cutover.core.snapshot import Snapshot
 from cutover.errors import ConfigurationError
+from cutover.router.background.follower import Follower
+from cutover.router.background.housekeeping import Housekeeper
+from cutover.router.background.reporting import Reporter
 from cutover.router.flow import Flow
-from cutover.router.follower import Follower
 from cutover.router.fork_hook import leaked, look_after
 from cutover.router.holding import Holding
-from cutover.router.housekeeping import Housekeeper
 from cutover.router.journey import Journey
 from cutover.router.log import log
-from cutover.router.reporting import Reporter
-from cutover.router.telemetry import Telemetry
+from cutover.router.metrics.telemetry import Telemetry
 from cutover.router.tokens import Tokens
 from cutover.stores.base import Source
 

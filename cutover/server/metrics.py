@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from cutover.core.checkin import Fleet
-from cutover.router.fleet_gauges import FleetGauges
+from cutover.router.metrics.fleet_gauges import FleetGauges
 from cutover.server.mirror import Mirror
 from cutover.server.relay import Relay
 

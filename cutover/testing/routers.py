@@ -18,12 +18,12 @@ from cutover.core.snapshot import NO_HASH, Head, Snapshot
 from cutover.errors import ConfigurationError
 from cutover.router.flow import CohortOf
 from cutover.router.holding import Holding
-from cutover.router.instruments import instruments_on
+from cutover.router.metrics.instruments import instruments_on
+from cutover.router.metrics.telemetry import Telemetry
+from cutover.router.mirrored.writing import Writing
 from cutover.router.notices import NoticeBoard
 from cutover.router.router import Router
-from cutover.router.telemetry import Telemetry
 from cutover.router.tokens import Tokens
-from cutover.router.writing import Writing
 
 __all__ = ["TestRouter", "router"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 import cutover
-from cutover.router import reporting
+from cutover.router.background import reporting
 from cutover.stores import sqlite
 
 PAUSE = 0.005  # seconds between two requests

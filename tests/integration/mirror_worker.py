@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import cutover
-from cutover.router.writes import Write
+from cutover.router.mirrored.writes import Write
 
 LEASE = 2.0
 DEADLINE = 120.0

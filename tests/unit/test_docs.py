@@ -18,8 +18,8 @@ from cutover.core.checkin import InstanceState
 from cutover.core.comparison import Verdict
 from cutover.core.gitops import SECTIONS
 from cutover.router.counting import OUTCOMES, VisitCells
-from cutover.router.fleet_gauges import FleetGauges
-from cutover.router.instruments import Instruments
+from cutover.router.metrics.fleet_gauges import FleetGauges
+from cutover.router.metrics.instruments import Instruments
 from cutover.stores.base import Durability
 from cutover.stores.registry import OPENERS
 
@@ -56,7 +56,7 @@ def logging_modules():
     """
     Give the modules that log what operators should know: those of routers, of middleware and of the relay.
     """
-    return [path for folder in ("router", "integrations", "server") for path in (SOURCE / folder).glob("*.py")]
+    return [path for folder in ("router", "integrations", "server") for path in (SOURCE / folder).rglob("*.py")]
 
 
 def events_in(tree):
@@ -220,12 +220,17 @@ def test_architecture():
     The page tells of every folder of the package, and of every module of the router once.
     """
     table = rows("../explanation/architecture.md")
-    inside = next(number for number, row in enumerate(table) if row[1] == "modules of cutover/router")
-    modules = [name for row in table[inside + 2 :] for name in row[1].split()]
-    folders = {f"cutover/{path.parent.name}" for path in SOURCE.glob("*/__init__.py")}
+    inside = next(number for number, row in enumerate(table) if row[-1] == "modules")
+    told, folder = [], ""
+    for row in table[inside + 2 :]:
+        folder = row[0] or folder
+        told += [f"{folder}/{name}.py" for name in row[2].split()]
+    modules = [path for path in (SOURCE / "router").rglob("*.py") if path.stem != "__init__"]
 
-    assert {row[0] for row in table[2:inside]} == folders
-    assert sorted(modules) == sorted(path.stem for path in (SOURCE / "router").glob("*.py") if path.stem != "__init__")
+    assert {row[0] for row in table[2:inside]} == {
+        f"cutover/{path.parent.name}" for path in SOURCE.glob("*/__init__.py")
+    }
+    assert sorted(told) == sorted(path.relative_to(SOURCE.parent).as_posix() for path in modules)
 
 
 def test_definition():

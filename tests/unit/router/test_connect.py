@@ -312,7 +312,7 @@ def test_a_copy_of_another_migration(connect, url, tmp_path):
     first.close()
     [path] = (tmp_path / "home").rglob("*.snapshot")
     (tmp_path / "cutover.db").unlink()
-    from cutover.router.cache import CachedCopy
+    from cutover.router.background.cache import CachedCopy
 
     path.replace(CachedCopy(path.parent, url, "other").path)
 

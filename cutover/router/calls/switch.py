@@ -1,0 +1,454 @@
+"""
+One function made of two: each call goes to the back end that its key is routed to, is timed, and counted by outcome.
+
+`steps` says what is called in which order, for functions and coroutine functions alike; two short drivers make the
+calls. Answers travel as values, because an exception that is thrown into a generator may become another one.
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from contextvars import Token
+from functools import partial
+from time import perf_counter
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+
+import attrs
+
+from cutover.callables import is_coroutine_function, is_generator_function
+from cutover.core.backend import UNSET, Backend, Decision
+from cutover.core.comparison import Answer
+from cutover.errors import ConfigurationError
+from cutover.router.calls.judging import Budget, Judge
+from cutover.router.calls.shadow import Shadow, ShadowTerms
+from cutover.router.current import CURRENT, Current
+from cutover.router.flow import Flow, Notices
+from cutover.router.strangers import kind_of
+from cutover.router.visits import Visit, is_synthetic
+
+__all__ = ["Claiming", "Switch", "is_coroutine", "switch_of"]
+
+ATTEMPT: Final = "attempt"  # the kind of home that payment attempts are claimed as
+PERCENT: Final = 100
+NEW: Final = Backend.NEW  # a global is found faster than a member
+
+Function = Callable[..., Any]
+
+
+@runtime_checkable
+class Claiming(Protocol):
+    """
+    What a switch needs of `cutover.homes`: the first claim of an attempt wins.
+    """
+
+    def claim(self, kind: str, id: str, backend: Backend) -> Backend:  # noqa: A002 - named as homes name it
+        """
+        Give the side that holds.
+        """
+        ...
+
+    async def aclaim(self, kind: str, id: str, backend: Backend) -> Backend:  # noqa: A002 - named as homes name it
+        """
+        Give the side that holds.
+        """
+        ...
+
+
+class Step(NamedTuple):
+    """
+    A call that a driver shall make.
+    """
+
+    function: Function
+    arguments: tuple[Any, ...]
+    named: dict[str, Any]
+
+
+Steps = Generator[Step, Answer, Answer]
+
+
+@attrs.frozen(kw_only=True)
+class Switch:
+    """
+    What a switch was told; its `build` gives the function that the application calls.
+
+    Attributes:
+        home: As in `Flow.route`, or a function of the call's own arguments.
+        cohort: As in `Flow.route`, or a function of the call's own arguments.
+        attempt: Gives the idempotency key of a call; its side is claimed before the back end is called.
+        claim: Claims it, a coroutine function where the back ends' are.
+        fallback: Exceptions after which OLD answers for NEW.
+        budget: How often.
+        synthetic: Tells of a call's own arguments whether it is counted apart.
+        shadow: Asks the other side, too; None where a call may change something.
+    """
+
+    flow: Flow
+    old: Function
+    new: Function
+    is_async: bool
+    judge: Judge
+    home: object = UNSET
+    cohort: object = None
+    attempt: Function | None = None
+    claim: Function | None = None
+    fallback: tuple[type[Exception], ...] = ()
+    budget: Budget | None = None
+    synthetic: Function | None = None
+    shadow: Shadow | None = None
+
+    def build(self) -> Function:
+        """
+        Give the function of the two.
+        """
+        by_arguments = callable(self.home) or callable(self.cohort)
+        is_plain = not (by_arguments or self.attempt or self.fallback or self.judge.failed or self.synthetic)
+        built = (_asynchronous if self.is_async else _synchronous)(self, is_plain)
+        built.__name__ = built.__qualname__ = self.flow.name
+        return built
+
+    def is_shadowed(self) -> bool:
+        """
+        Tell whether the other side is asked too for some keys now.
+        """
+        return self.shadow is not None and self.flow.plan.shadow > 0
+
+    def broke(self, key: object, side: Backend, error: BaseException, seconds: float) -> None:
+        """
+        Count a call that raised.
+        """
+        if not is_synthetic(key):
+            self.flow.called(side, self.judge.outcome(self.judge.raised(error)), seconds)
+
+    def after_fork(self) -> None:
+        """
+        Begin anew in a child process.
+        """
+        if self.budget is not None:
+            self.budget.after_fork()
+        if self.shadow is not None:
+            self.shadow.after_fork()
+
+    def steps(self, key: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Steps:
+        """
+        Make one call, step by step; gives its answer.
+        """
+        plain = key.key if type(key) is Visit else key
+        arguments = (plain, *arguments)
+        home = self.home(*arguments, **named) if callable(self.home) else self.home
+        cohort: Any = self._cohort_of(*arguments, **named) if callable(self.cohort) else self.cohort
+        # What lives on one side is not on the other, whatever that would answer.
+        lives_there = home is not UNSET or (type(key) is Visit and key.home is not UNSET)
+        apart = is_synthetic(key) or self._is_synthetic(arguments, named)
+        if self.attempt is None:
+            side = self.flow.route(key, cohort, home, apart)
+        else:
+            decision = self.flow.peek(key, cohort, home)
+            claimed = yield from self._claimed(decision, arguments, named, apart=apart)
+            if claimed.error is not None:
+                return claimed
+            side = claimed.value
+        answer = yield from self._timed(side, arguments, named, apart=apart)
+        if lives_there or apart:
+            return answer
+        if side is Backend.NEW and answer.failed and isinstance(answer.error, self.fallback) and self._may_fall_back():
+            next(self.flow.cells.fallbacks.ticks)
+            return (yield from self._timed(Backend.OLD, arguments, named))
+        if self.shadow is not None and self.shadow.wants(self.flow.plan, plain):
+            self.shadow.offer(side, self.flow.plan.version, answer, arguments, named)
+        return answer
+
+    def _timed(self, side: Backend, arguments: tuple[Any, ...], named: dict[str, Any], *, apart: bool = False) -> Steps:
+        token = CURRENT.set((self.flow.name, side, self.flow.version))
+        began = perf_counter()
+        answer = yield Step(self.new if side is Backend.NEW else self.old, arguments, named)
+        took = perf_counter() - began
+        _leave(token)
+        if answer.error is not None:
+            answer = self.judge.raised(answer.error)
+        elif self.judge.failed is not None:
+            answer = self.judge.returned(answer.value)
+        if not apart:
+            self.flow.called(side, self.judge.outcome(answer), took)
+        return answer
+
+    def _claimed(self, decision: Decision, arguments: tuple[Any, ...], named: dict[str, Any], *, apart: bool) -> Steps:
+        """
+        Claim the side of an attempt, or learn where an earlier one went; a call without an idempotency key claims none.
+        """
+        attempt = self.attempt(*arguments, **named) if self.attempt is not None else None
+        if attempt is None or self.claim is None:
+            self.flow.take(decision, synthetic=apart)
+            return Answer(decision.backend)
+        answer = yield Step(self.claim, (ATTEMPT, attempt, decision.backend), {})
+        if answer.error is None:
+            self.flow.take(decision, held=answer.value, synthetic=apart)
+        return answer
+
+    def _may_fall_back(self) -> bool:
+        return self.budget is not None and self.budget.take()
+
+    def _is_synthetic(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> bool:
+        try:
+            return self.synthetic is not None and bool(self.synthetic(*arguments, **named))
+        except Exception as error:  # noqa: BLE001 - the application's function may raise anything
+            self.judge.noted("cutover.synthetic_failed", error)
+            return False
+
+    def _cohort_of(self, *arguments: Any, **named: Any) -> object:
+        try:
+            return self.cohort(*arguments, **named)  # type: ignore[operator]
+        except Exception as error:  # noqa: BLE001 - the application's function may raise anything
+            self.judge.noted("cutover.cohort_of_failed", error)
+            return None
+
+
+def _synchronous(switch: Switch, is_plain: bool) -> Function:
+    """
+    Build the function of two functions. Where nothing but routing, timing and counting was asked for, that is done here
+    as `Switch.steps` would, without its steps.
+    """
+    flow, old, new, home, cohort = switch.flow, switch.old, switch.new, switch.home, switch.cohort
+    name, route, is_safe = flow.name, flow.route, switch.shadow is not None
+    enter, leave = CURRENT.set, CURRENT.reset
+
+    def switched(key: Any, /, *arguments: Any, **named: Any) -> Any:
+        if not is_plain or (is_safe and switch.is_shadowed()):
+            return _driven(switch.steps(key, arguments, named))
+        side = route(key, cohort, home)
+        function = new if side is NEW else old
+        token = enter((name, side, flow.version))
+        began = perf_counter()
+        try:
+            value = function(key.key if type(key) is Visit else key, *arguments, **named)
+        except BaseException as error:
+            switch.broke(key, side, error, perf_counter() - began)
+            raise
+        finally:
+            leave(token)
+        if type(key) is not Visit or not key.synthetic:
+            flow.went_well(side, perf_counter() - began)
+        return value
+
+    return switched
+
+
+def _asynchronous(switch: Switch, is_plain: bool) -> Function:
+    """
+    Build the coroutine function of two, as `_synchronous` does.
+    """
+    flow, old, new, home, cohort = switch.flow, switch.old, switch.new, switch.home, switch.cohort
+    name, route, is_safe = flow.name, flow.route, switch.shadow is not None
+    enter, leave = CURRENT.set, CURRENT.reset
+
+    async def switched(key: Any, /, *arguments: Any, **named: Any) -> Any:
+        if not is_plain or (is_safe and switch.is_shadowed()):
+            return await _driven_async(switch.steps(key, arguments, named))
+        side = route(key, cohort, home)
+        function = new if side is NEW else old
+        token = enter((name, side, flow.version))
+        began = perf_counter()
+        try:
+            value = await function(key.key if type(key) is Visit else key, *arguments, **named)
+        except BaseException as error:
+            switch.broke(key, side, error, perf_counter() - began)
+            raise
+        finally:
+            try:  # noqa: SIM105 - each call comes here, and `suppress` takes longer than all the rest of it
+                leave(token)
+            except ValueError:  # a coroutine that is thrown away is closed in another context
+                pass
+        if type(key) is not Visit or not key.synthetic:
+            flow.went_well(side, perf_counter() - began)
+        return value
+
+    return switched
+
+
+def _leave(token: "Token[Current | None]") -> None:
+    with suppress(ValueError):  # a coroutine that is thrown away is closed in another context
+        CURRENT.reset(token)
+
+
+def switch_of(
+    flow: Flow,
+    notices: Notices,
+    *,
+    old: Function,
+    new: Function,
+    home: object,
+    cohort: object,
+    safe: bool,
+    failed: Function | None,
+    ignore: object,
+    unknown: object,
+    fallback: object,
+    fallback_percent: float,
+    attempt: Function | None,
+    homes: Claiming | None,
+    synthetic: Function | None,
+    shadow: ShadowTerms,
+) -> Switch:
+    """
+    Check what `Flow.switch` was given, and put a switch together.
+
+    Raises:
+        ConfigurationError: If something cannot be meant: the parameter, what it is, and what is allowed.
+    """
+    is_async = is_coroutine(old=old, new=new)
+    _check_helpers(
+        home=home if callable(home) else None,
+        cohort=cohort if callable(cohort) else None,
+        failed=failed,
+        attempt=attempt,
+        synthetic=synthetic,
+        compare=shadow.compare,
+        redact=shadow.redact,
+    )
+    noted = partial(_note, notices, flow.name)
+    ignored, broke_off = _errors("ignore", ignore), _errors("unknown", unknown)
+    judge = Judge(safe=safe, failed=failed, ignore=ignored, unknown=broke_off, noted=noted)
+    comparing = partial(Shadow, flow.name, lambda: flow.cells, judge, old, new, shadow)
+    rescued = _errors("fallback", fallback)
+    _check_safe(safe, rescued=rescued, attempt=attempt, homes=homes)
+    _check_shadow(shadow, safe=safe)
+    if not _is_number(fallback_percent) or not 0 < fallback_percent <= PERCENT:
+        raise ConfigurationError(f"fallback_percent is {fallback_percent!r}; allowed: above 0, up to 100")
+    return Switch(
+        flow=flow,
+        old=old,
+        new=new,
+        is_async=is_async,
+        judge=judge,
+        home=home,
+        cohort=cohort,
+        attempt=attempt,
+        claim=None if homes is None else homes.aclaim if is_async else homes.claim,
+        fallback=rescued,
+        budget=Budget(fallback_percent, flow.count_calls) if rescued else None,
+        synthetic=synthetic,
+        shadow=comparing(is_async=is_async, noted=noted) if safe else None,
+    )
+
+
+def _errors(name: str, given: object) -> tuple[type[Exception], ...]:
+    kinds = given if isinstance(given, tuple) else (given,)
+    for kind in kinds:
+        if not isinstance(kind, type) or not issubclass(kind, Exception):
+            raise ConfigurationError(f"{name} holds {kind!r}; allowed: classes of exceptions, such as (TimeoutError,)")
+    return kinds
+
+
+def _note(notices: Notices, flow: str, event: str, error: BaseException) -> None:
+    notices.note(event, flow=flow, error=kind_of(error))
+
+
+def _check_safe(safe: object, *, rescued: tuple[type[Exception], ...], attempt: object, homes: object) -> None:
+    """
+    Check what goes only with a call that changes nothing, or only with one that changes something.
+    """
+    if not isinstance(safe, bool):  # a setting's "no" would have calls that change something made twice
+        raise ConfigurationError(f"safe is {safe!r:.100}; allowed: True or False")
+    if rescued and not safe:
+        raise ConfigurationError("fallback is for a call that changes nothing; allowed: with safe=True")
+    if (attempt is None) is not (homes is None):
+        raise ConfigurationError("attempt and homes go together: the side of an attempt is claimed in homes")
+    if not isinstance(homes, Claiming | None):
+        raise ConfigurationError(f"homes is a {kind_of(homes)}; allowed: what cutover.homes(URL) gives")
+    if attempt is not None and safe:
+        raise ConfigurationError("attempt is for a call that changes something; allowed: without safe=True")
+
+
+def _check_shadow(terms: ShadowTerms, *, safe: bool) -> None:
+    if not safe and terms != ShadowTerms():
+        raise ConfigurationError("comparisons are for a call that changes nothing; allowed: with safe=True")
+    if not _is_number(terms.deadline) or not terms.deadline > 0:
+        raise ConfigurationError(f"shadow_deadline is {terms.deadline!r}; allowed: seconds above 0")
+    if type(terms.limit) is not int or terms.limit < 1:
+        raise ConfigurationError(f"shadow_limit is {terms.limit!r}; allowed: an integer from 1")
+    if not _is_number(terms.noise) or not 0 <= terms.noise <= PERCENT:
+        raise ConfigurationError(f"noise is {terms.noise!r}; allowed: 0 to 100")
+    fields: object = terms.ignore_fields
+    if not isinstance(fields, tuple) or not all(isinstance(field, str) and field for field in fields):
+        raise ConfigurationError(f'ignore_fields is {fields!r:.100}; allowed: a tuple of names, as ("updated_at",)')
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool)
+
+
+def _check_helpers(**functions: object) -> None:
+    """
+    Check what is called beside the back ends: what it answers is needed at once.
+    """
+    for name, function in functions.items():
+        if function is None:
+            continue
+        if not callable(function) or is_coroutine(**{name: function}):
+            kind = "an async def" if callable(function) else f"a {type(function).__name__}"
+            raise ConfigurationError(f"{name} is {kind}; allowed: a function made with def")
+
+
+def is_coroutine(**functions: Function) -> bool:
+    """
+    Tell whether functions are coroutine functions.
+
+    Raises:
+        ConfigurationError: If one cannot be called, or is a generator, or they are of both kinds.
+    """
+    kinds = {}
+    for name, function in functions.items():
+        if not callable(function):
+            raise ConfigurationError(f"{name} is a {type(function).__name__}; allowed: a function, def or async def")
+        if is_generator_function(function):
+            raise ConfigurationError(
+                f"{name} is a generator: when it has answered, and whether it failed, cannot be told; "
+                "allowed: a function that returns, such as one that gives a list"
+            )
+        kinds[name] = is_coroutine_function(function)
+    if len(set(kinds.values())) > 1:
+        words = ", ".join(f"{name} is {'async def' if kind else 'def'}" for name, kind in kinds.items())
+        raise ConfigurationError(f"{words}; allowed: all of them def, or all of them async def")
+    return next(iter(kinds.values()))
+
+
+def _driven(steps: Steps) -> Any:
+    try:
+        step = next(steps)
+        while True:
+            try:
+                answer = Answer(step.function(*step.arguments, **step.named))
+            except BaseException as error:  # noqa: BLE001 - it is raised again, when it was counted
+                answer = Answer(None, error)
+            step = steps.send(answer)
+    except StopIteration as end:
+        answer = end.value
+    try:
+        return _given(answer)
+    finally:
+        del answer  # or the exception and this frame would keep each other
+
+
+async def _driven_async(steps: Steps) -> Any:
+    try:
+        step = next(steps)
+        while True:
+            try:
+                answer = Answer(await step.function(*step.arguments, **step.named))
+            except BaseException as error:  # noqa: BLE001 - it is raised again, when it was counted
+                answer = Answer(None, error)
+            step = steps.send(answer)
+    except StopIteration as end:
+        answer = end.value
+    try:
+        return _given(answer)
+    finally:
+        del answer
+
+
+def _given(answer: Answer) -> Any:
+    if answer.error is None:
+        return answer.value
+    try:
+        raise answer.error
+    finally:
+        del answer

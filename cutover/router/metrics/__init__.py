@@ -1,0 +1,3 @@
+"""
+What shows Prometheus what was counted, and what holds.
+"""

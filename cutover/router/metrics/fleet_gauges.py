@@ -1,0 +1,73 @@
+"""
+What a store knows of all processes together, as Prometheus gauges: the fleet-wide series.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from cutover.core.checkin import Fleet, InstanceState, Kind
+from cutover.core.fleet import Sides, by_flow, effective_progress, recent, states
+from cutover.core.progress import forecast, target_progress
+from cutover.core.snapshot import Snapshot
+from cutover.router.metrics.instruments import GATE, FreshGauge, Labels
+from cutover.router.metrics.registering import OnePerRegistry
+
+__all__ = ["FleetGauges", "fleet_gauges_on"]
+
+NAMES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "flow_effective_ratio": ("Share of requests that all processes sent to NEW", ("flow",)),
+    "progress_effective_ratio": ("Overall progress that users see", ()),
+    "forecast_timestamp_seconds": ("When it would be complete at its mean pace so far", ()),
+    "instances": ("Processes that route, by how they stand to the store", ("state",)),
+}
+
+
+class FleetGauges:
+    """
+    The fleet-wide gauges on one registry.
+
+    Raises:
+        ValueError: If the registry has them already.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._shown: dict[tuple[str, str], set[Labels]] = {}
+        self._gauges = {
+            name: FreshGauge(
+                f"cutover_{name}",
+                text,
+                ("migration", *labels),
+                registry=registry,
+                multiprocess_mode="livemostrecent",
+            )
+            for name, (text, labels) in NAMES.items()
+        }
+
+    def show(self, snapshot: Snapshot, fleet: Fleet, *, now: datetime) -> None:
+        """
+        Show the fleet as it is; what cannot be measured now has no series.
+        """
+        traffic = recent(fleet, snapshot.head, changed=snapshot.at, now=now).totals
+        requests = by_flow(traffic, Kind.REQUESTS)
+        shares = {flow: requests.get(flow, Sides()).ratio for flow in snapshot.definition.flows}
+        self._show(snapshot, "flow_effective_ratio", {(f,): float(s) for f, s in shares.items() if s is not None})
+        progress = effective_progress(snapshot, traffic)
+        self._show(snapshot, "progress_effective_ratio", {} if progress is None else {(): float(progress)})
+        started = snapshot.definition.started_instant()
+        due = None if started is None else forecast(target_progress(snapshot), since=started, now=now)
+        self._show(snapshot, "forecast_timestamp_seconds", {} if due is None else {(): due.timestamp()})
+        counts = dict.fromkeys(InstanceState, 0)
+        for state in states(fleet, snapshot.head, now=now).values():
+            counts[state] += 1
+        self._show(snapshot, "instances", {(state.value,): number for state, number in counts.items()})
+
+    def _show(self, snapshot: Snapshot, name: str, values: Mapping[tuple[str, ...], float]) -> None:
+        labelled = {(snapshot.migration, *labels): value for labels, value in values.items()}
+        with GATE.held():
+            self._gauges[name].show(labelled, self._shown.setdefault((snapshot.migration, name), set()))
+
+
+fleet_gauges_on: Final = OnePerRegistry(FleetGauges).on

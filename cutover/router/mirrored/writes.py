@@ -1,0 +1,420 @@
+"""
+Mirrored writes: one call of the application that reaches both sides, now or later.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import chain
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from cutover.core.backend import UNSET, Backend
+from cutover.core.migration import NAME, NAME_RULE
+from cutover.errors import ConfigurationError
+from cutover.forks import PerProcess
+from cutover.mirror.arguments import decoded_key, encoded_arguments, encoded_key, lane_of
+from cutover.mirror.base import Entry, Intent, Rule, Shortfall, State
+from cutover.mirror.functions import Functions, other_side, within
+from cutover.mirror.registry import can_keep, open_outbox
+from cutover.router.calls.judging import outcome_of
+from cutover.router.fork_hook import look_after
+from cutover.router.mirrored.delivering import Mirror, error_text
+from cutover.router.mirrored.work import Patience, Work
+from cutover.router.visits import Visit, is_synthetic
+
+if TYPE_CHECKING:
+    from cutover.router.flow import Flow
+
+__all__ = ["AsyncWrite", "Write", "Writes"]
+
+THREADS: Final = 8  # for the outbox of coroutines
+
+
+class Writes:
+    """
+    The mirrored writes of one router.
+
+    Args:
+        store: The URL of the router's store, where the outbox is unless another place is named; None for no URL.
+        migration: Gives the migration's name; None while it is not known.
+        show: Takes backlog and lag by flow.
+    """
+
+    def __init__(
+        self,
+        store: str | None,
+        migration: Callable[[], str | None],
+        show: Callable[[str, Mapping[str, tuple[int, float]]], None],
+    ) -> None:
+        self._store = store
+        self._migration = migration
+        self._show = show
+        self._mirrors: dict[str, Mirror] = {}
+        self._shortfalls: dict[str, Sequence[Shortfall]] = {}
+        self._is_looked_after = False
+
+    def build(
+        self,
+        flow: "Flow",
+        *,
+        name: str,
+        old: Callable[..., Any],
+        new: Callable[..., Any],
+        confirm: Callable[..., Any] | None,
+        outbox: str | None,
+        unknown: tuple[type[BaseException], ...],
+        allowed_backlog: int,
+        patience: Patience,
+    ) -> "Write | AsyncWrite":
+        """
+        Make what `Flow.write` gives.
+
+        Raises:
+            ConfigurationError: For what can never work.
+        """
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise ConfigurationError(f"the write's name is {name!r:.100}; allowed: {NAME_RULE}")
+        if isinstance(allowed_backlog, bool) or not isinstance(allowed_backlog, int) or allowed_backlog < 0:
+            raise ConfigurationError(f"allowed_backlog is {allowed_backlog!r:.100}; allowed: a number from 0 on")
+        functions = Functions.of(name, old, new, confirm)
+        rule = Rule(flow=flow.name, name=name, allowed_backlog=allowed_backlog, confirms=confirm is not None)
+        work = Work(rule=rule, functions=functions, patience=patience)
+        mirror = self._mirror(outbox)
+        mirror.add(work)
+        return (AsyncWrite if functions.is_async else Write)(flow, mirror, work, _errors(unknown))
+
+    def after_fork(self) -> None:
+        """
+        Go on in a child process.
+        """
+        for mirror in tuple(self._mirrors.values()):
+            mirror.start()
+
+    def close(self) -> None:
+        """
+        End the threads; what is under way stays in the outbox.
+        """
+        for mirror in tuple(self._mirrors.values()):
+            mirror.close()
+
+    def _mirror(self, outbox: str | None) -> Mirror:
+        url = outbox or os.environ.get("CUTOVER_OUTBOX") or self._store
+        if outbox is None and (url is None or not can_keep(url)):
+            raise ConfigurationError(
+                "mirrored writes need an outbox, and the router's store cannot be one; allowed: write(outbox=URL) or "
+                "CUTOVER_OUTBOX, as sqlite:///outbox.db or postgresql://HOST/DATABASE"
+            )
+        if not self._is_looked_after:
+            self._is_looked_after = True
+            look_after(self)
+        if url not in self._mirrors:
+            self._mirrors[str(url)] = Mirror(open_outbox(url), self._migration, self._show_all)
+        return self._mirrors[str(url)]
+
+    def _show_all(self, place: str, migration: str, found: Sequence[Shortfall]) -> None:
+        """
+        Show backlog and lag of each flow over all outboxes, after one of them was asked.
+        """
+        self._shortfalls[place] = found
+        gauges: dict[str, tuple[int, float]] = {}
+        for one in chain.from_iterable(tuple(self._shortfalls.values())):
+            backlog, lag = gauges.get(one.rule.flow, (0, 0.0))
+            gauges[one.rule.flow] = (backlog + one.backlog, max(lag, one.oldest))
+        self._show(migration, gauges)
+
+
+@attrs.frozen
+class _Outcome:
+    """
+    How one step ended.
+
+    Attributes:
+        cancelled: What ends the call beside that: the task was cancelled while the step went on to its end, or a step
+            with the outbox was interrupted.
+    """
+
+    value: Any = None
+    error: BaseException | None = None
+    cancelled: BaseException | None = None
+
+
+@attrs.frozen
+class _Tell:
+    """
+    A step that does I/O with the outbox.
+    """
+
+    work: Callable[[], Any]
+
+
+@attrs.frozen
+class _Call:
+    """
+    A step that calls a function of the application.
+
+    Attributes:
+        deadline: Seconds after which a coroutine is cancelled; None for never.
+    """
+
+    function: Callable[..., Any]
+    intent: Intent
+    deadline: float | None = None
+
+
+_Steps = Generator["_Tell | _Call", _Outcome, _Outcome]
+
+
+class _Mirrored:
+    """
+    What writes have in common: the order of the steps, whoever takes them.
+    """
+
+    def __init__(self, flow: "Flow", mirror: Mirror, work: Work, unknown: tuple[type[BaseException], ...]) -> None:
+        self._flow = flow
+        self._mirror = mirror
+        self._work = work
+        self._unknown = unknown
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._work.rule.name!r} of the flow {self._flow.name!r}>"
+
+    def _entry(self, key: object, side_of: Callable[[], Backend], args: Any, kwargs: Any) -> Entry:
+        encoded = encoded_key(key.key if type(key) is Visit else key)
+        arguments = encoded_arguments(args, kwargs)
+        return Entry(
+            migration=self._mirror.migration,
+            flow=self._flow.name,
+            write=self._work.rule.name,
+            lane=lane_of(decoded_key(encoded)),
+            key=encoded,
+            side=side_of(),
+            arguments=arguments,
+        )
+
+    def _steps(self, entry: Entry) -> _Steps:
+        mirror, lease = self._mirror, self._work.patience.lease
+        recorded = yield _Tell(lambda: mirror.record(entry, lease))
+        if recorded.error is not None:
+            return recorded if recorded.cancelled is None else _Outcome(error=recorded.cancelled)
+        intent: Intent = recorded.value
+        if recorded.cancelled is not None:
+            yield _Tell(lambda: mirror.done(intent))
+            return _Outcome(error=recorded.cancelled)
+        first = yield _Call(self._work.functions.sides[entry.side], intent)
+        if first.error is not None:
+            told = yield _Tell(lambda: self._after(intent, first.error))
+            return first if told.cancelled is None else _Outcome(error=told.cancelled)
+        intent = attrs.evolve(intent, state=State.PENDING)
+        other = other_side(entry)
+        if intent.is_behind or other in self._work.hanging or not mirror.holds(intent):
+            told = yield _Tell(lambda: mirror.put_back(intent))
+            return first if told.cancelled is None else _Outcome(error=told.cancelled)
+        with mirror.second_call(self._work, intent):
+            second = yield _Call(self._work.functions.sides[other], intent, self._work.patience.deadline)
+        told = yield _Tell(lambda: self._after_other(intent, second.error))
+        interrupted = told.cancelled or (None if isinstance(second.error, Exception) else second.error)
+        return first if interrupted is None else _Outcome(error=interrupted)
+
+    def _after(self, intent: Intent, error: BaseException | None) -> None:
+        """
+        Say what became of an intent whose authoritative side raised.
+
+        Where that can be asked, it is: many clients have timeouts of a type of their own, which look like a refusal.
+        """
+        is_refusal = isinstance(error, Exception) and not isinstance(error, self._unknown)
+        if is_refusal and self._work.functions.confirm is None:
+            self._mirror.done(intent)
+        else:
+            text = "" if error is None else error_text(error)
+            self._mirror.put_back(attrs.evolve(intent, state=State.UNKNOWN, error=text))
+
+    def _after_other(self, intent: Intent, error: BaseException | None) -> None:
+        if error is None:
+            self._mirror.done(intent)
+        else:
+            self._mirror.failed(self._work, intent, error, State.UNDELIVERED, is_mine=False)
+
+    def _counted(self, key: object, intent: Intent, began: float, error: BaseException | None) -> None:
+        """
+        Count a call to the authoritative side; the other's are counted as backlog.
+        """
+        if not is_synthetic(key):
+            self._flow.called(intent.entry.side, outcome_of(error, self._unknown), perf_counter() - began)
+
+    def _connection(self, given: Any, side: Backend) -> Any:
+        return given.get(side) if isinstance(given, Mapping) else given
+
+
+class Write(_Mirrored):
+    """
+    A write that reaches both sides; what `Flow.write` gives for functions.
+    """
+
+    def __call__(
+        self,
+        key: object,
+        /,
+        *args: Any,
+        outbox: Any = None,
+        home: object = UNSET,
+        cohort: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """
+        Write: first the intent, then the side that the key is routed to, then the other one.
+
+        Args:
+            key: Of the thing that is written, or a `Visit`; its writes reach the other side in order.
+            args: JSON values, as are those of *kwargs*; the functions get them, and ``sequence``.
+            outbox: A connection of the application to the outbox's database with its transaction open: the intent is
+                part of it. Or a mapping from `Backend` to such connections.
+            home: Where the thing lives, as in `Flow.route`.
+
+        Returns:
+            What the authoritative side returned. What it raised is raised.
+
+        Raises:
+            ConfigurationError: If a key or an argument cannot be kept; nothing was written.
+            Unavailable: If the outbox cannot be reached; no side was called.
+        """
+        entry = self._entry(key, lambda: self._flow.route(key, cohort, home), args, kwargs)
+        connection = self._connection(outbox, entry.side)
+        if connection is not None:
+            return self._in_transaction(key, connection, entry)
+        steps = self._steps(entry)
+        step = next(steps)
+        while True:
+            outcome = self._take(key, step)
+            try:
+                step = steps.send(outcome)
+            except StopIteration as end:
+                return _result(end.value)
+
+    def _take(self, key: object, step: _Tell | _Call) -> _Outcome:
+        began = perf_counter()
+        try:
+            value = step.work() if isinstance(step, _Tell) else self._work.functions.call(step.function, step.intent)
+        except BaseException as error:  # noqa: BLE001 - it is told to the outbox, and raised at the end
+            is_interrupt = isinstance(step, _Tell) and not isinstance(error, Exception)
+            outcome = _Outcome(error=error, cancelled=error if is_interrupt else None)
+        else:
+            outcome = _Outcome(value)
+        if isinstance(step, _Call) and step.intent.state is State.CALLING:
+            self._counted(key, step.intent, began, outcome.error)
+        return outcome
+
+    def _in_transaction(self, key: object, connection: Any, entry: Entry) -> Any:
+        statements = self._mirror.statements()
+        intent = statements.record(connection, entry)
+        began = perf_counter()
+        try:
+            result = self._work.functions.call(self._work.functions.sides[entry.side], intent)
+        except BaseException as error:
+            self._counted(key, intent, began, error)
+            with suppress(Exception):  # the transaction has failed already, and takes the intent with it
+                statements.withdraw(connection, intent)
+            raise
+        self._counted(key, intent, began, None)
+        return result
+
+
+class AsyncWrite(_Mirrored):
+    """
+    A write that reaches both sides; what `Flow.write` gives for coroutine functions.
+    """
+
+    _threads = PerProcess(lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="cutover-outbox"))
+
+    async def __call__(
+        self,
+        key: object,
+        /,
+        *args: Any,
+        outbox: Any = None,
+        home: object = UNSET,
+        cohort: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """
+        Write, as `Write.__call__` does.
+
+        Args:
+            outbox: Of psycopg, an `AsyncConnection`.
+        """
+        self._work.loop = asyncio.get_running_loop()
+        entry = self._entry(key, lambda: self._flow.route(key, cohort, home), args, kwargs)
+        connection = self._connection(outbox, entry.side)
+        if connection is not None:
+            return await self._in_transaction(key, connection, entry)
+        steps = self._steps(entry)
+        step = next(steps)
+        while True:
+            outcome = await (self._told(step) if isinstance(step, _Tell) else self._called(key, step))
+            try:
+                step = steps.send(outcome)
+            except StopIteration as end:
+                return _result(end.value)
+
+    async def _told(self, step: _Tell) -> _Outcome:
+        """
+        Do I/O with the outbox in a thread, to its end also where the task is cancelled: it takes milliseconds.
+        """
+        future = asyncio.get_running_loop().run_in_executor(self._threads.get(), _tried, step.work)
+        cancelled: BaseException | None = None
+        while not future.done():
+            try:
+                await asyncio.shield(future)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        return attrs.evolve(future.result(), cancelled=cancelled)
+
+    async def _called(self, key: object, step: _Call) -> _Outcome:
+        began = perf_counter()
+        try:
+            call = self._work.functions.call(step.function, step.intent)
+            outcome = _Outcome(await (call if step.deadline is None else within(step.deadline, call)))
+        except BaseException as error:  # noqa: BLE001 - it is told to the outbox, and raised at the end
+            outcome = _Outcome(error=error)
+        if step.intent.state is State.CALLING:
+            self._counted(key, step.intent, began, outcome.error)
+        return outcome
+
+    async def _in_transaction(self, key: object, connection: Any, entry: Entry) -> Any:
+        prepared = _result(await self._told(_Tell(self._mirror.statements)))
+        is_async = hasattr(prepared, "arecord")
+        intent = await prepared.arecord(connection, entry) if is_async else prepared.record(connection, entry)
+        began = perf_counter()
+        try:
+            result = await self._work.functions.call(self._work.functions.sides[entry.side], intent)
+        except BaseException as error:
+            self._counted(key, intent, began, error)
+            with suppress(Exception):  # the transaction has failed already, and takes the intent with it
+                await prepared.awithdraw(connection, intent) if is_async else prepared.withdraw(connection, intent)
+            raise
+        self._counted(key, intent, began, None)
+        return result
+
+
+def _tried(work: Callable[[], Any]) -> _Outcome:
+    try:
+        return _Outcome(work())
+    except Exception as error:  # noqa: BLE001 - raised where the caller waits
+        return _Outcome(error=error)
+
+
+def _result(outcome: _Outcome) -> Any:
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.value
+
+
+def _errors(unknown: object) -> tuple[type[BaseException], ...]:
+    given = unknown if isinstance(unknown, tuple) else (unknown,)
+    if not all(isinstance(one, type) and issubclass(one, BaseException) for one in given):
+        raise ConfigurationError(f"unknown is {unknown!r:.200}; allowed: a tuple of exception classes")
+    return given
