@@ -327,7 +327,15 @@ def _lines(proposal: Proposal) -> list[str]:
         return [f"{proposal.arguments[what]} {what}" for what in ("moved", "already", "new")]
     changed = [str(difference) for difference in differences(proposal)]
     moved = [f"moves {move}" for move in proposal.moves]
-    return [*(changed or ["the same as before"]), *(moved or ["moves no key"]), *(f"note: {n}" for n in proposal.notes)]
+    ended = proposal.evicted & {
+        flow for journey in proposal.after.definition.journeys.values() for flow in journey.flows
+    }
+    return [
+        *(changed or ["the same as before"]),
+        *(moved or ["moves no key"]),
+        *([f"ends visits on NEW of {', '.join(ended)}"] if ended else []),
+        *(f"note: {note}" for note in proposal.notes),
+    ]
 
 
 def _print_confirmation(session: Session, confirmation: Confirmation) -> None:

@@ -17,6 +17,7 @@ LANE_BYTES: Final = 16
 LONGEST_KEY: Final = 1000
 LARGEST: Final = 1_000_000  # characters of arguments
 DEEPEST: Final = 100
+BITS: Final = 14_000  # of an int; Python reads no more than 4,300 digits
 KEYS: Final = f"text of 1 to {LONGEST_KEY} characters, an int or a UUID"
 RESERVED: Final = ("sequence", "side", "outbox", "home", "cohort")
 
@@ -84,7 +85,11 @@ def decoded_arguments(text: str) -> tuple[list[Any], dict[str, Any]]:
 
 def _check(value: object, place: str, deep: int) -> None:
     # By exact type: a str enum or a named tuple would come back as something else than it went in.
-    if value is None or type(value) in (str, bool, int):
+    if value is None or type(value) in (str, bool):
+        return
+    if type(value) is int:
+        if value.bit_length() > BITS:
+            raise ConfigurationError(f"{place} holds an int of {value.bit_length():,} bits; allowed: up to {BITS:,}")
         return
     if type(value) is float and value - value == 0:
         return

@@ -132,6 +132,19 @@ def test_rollback_never_asks_and_works_while_frozen(shop):
         assert set(control.snapshot().dials.values()) == {0}
 
 
+def test_a_rollback_says_whose_visits_it_ends(shop):
+    """
+    A rollback of what the dial has left already moves no key, and says that it ends visits; those of flows in no
+    journey there are none of.
+    """
+    shop.run("set", "purchase", "50", "--reason", "x")
+    shop.run("set", "purchase", "0", "--reason", "x")
+
+    done = shop.run("rollback", "--all", "--reason", "time-outs").stdout
+
+    assert "  moves no key\n  ends visits on NEW of cart, pay\n" in done
+
+
 def test_set_prints_before_and_after_and_whom_it_moves(shop):
     """
     An operator sees the dial before and after, who moves, and who stays behind.

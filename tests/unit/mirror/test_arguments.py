@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cutover.core.bucketing import key_bytes
 from cutover.errors import ConfigurationError
 from cutover.mirror.arguments import (
+    BITS,
     LARGEST,
     LONGEST_KEY,
     decoded_arguments,
@@ -94,6 +95,19 @@ def test_size():
 
     with pytest.raises(ConfigurationError, match="1,000,009 characters"):
         encoded_arguments(["x" * LARGEST], {})
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_large_numbers(sign):
+    """
+    A number that no process could read back is refused with its size; the largest that is taken comes back.
+    """
+    largest = sign * ((1 << BITS) - 1)
+    assert decoded_arguments(encoded_arguments([[largest]], {})) == ([[largest]], {})
+
+    for number in (largest + sign, sign << 100_000):
+        with pytest.raises(ConfigurationError, match=r"argument 1 holds an int of [\d,]+ bits; allowed: up to 14,000"):
+            encoded_arguments([[number]], {})
 
 
 @pytest.mark.parametrize("name", ["sequence", "side", "outbox", "home", "cohort"])
