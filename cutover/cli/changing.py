@@ -327,9 +327,8 @@ def _lines(proposal: Proposal) -> list[str]:
         return [f"{proposal.arguments[what]} {what}" for what in ("moved", "already", "new")]
     changed = [str(difference) for difference in differences(proposal)]
     moved = [f"moves {move}" for move in proposal.moves]
-    ended = proposal.evicted & {
-        flow for journey in proposal.after.definition.journeys.values() for flow in journey.flows
-    }
+    visited = (flow for journey in proposal.after.definition.journeys.values() for flow in journey.flows)
+    ended = [flow for flow in visited if flow in proposal.evicted]
     return [
         *(changed or ["the same as before"]),
         *(moved or ["moves no key"]),
