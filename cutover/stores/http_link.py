@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Final
 
 import attrs
@@ -147,17 +147,17 @@ class Link:
             response = connection.getresponse()
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
             raise _Stale(str(error)) from error
-        content = bytearray()
-        while part := response.read1(PART):
-            content += part
-            left = deadline - time.monotonic()
-            if left <= 0 or len(content) > LARGEST_ANSWER:
-                raise TimeoutError("the answer is too long or too slow")
-            if connection.sock is not None:
-                connection.sock.settimeout(left)
-        if response.length:
-            raise http.client.IncompleteRead(bytes(content), response.length)
-        response.close()  # else the connection takes no other request
+        with closing(response):  # else it keeps the socket, or the connection takes no other request
+            content = bytearray()
+            while part := response.read1(PART):
+                content += part
+                left = deadline - time.monotonic()
+                if left <= 0 or len(content) > LARGEST_ANSWER:
+                    raise TimeoutError("the answer is too long or too slow")
+                if connection.sock is not None:
+                    connection.sock.settimeout(left)
+            if response.length:
+                raise http.client.IncompleteRead(bytes(content), response.length)
         answer = Answer(status=response.status, body=bytes(content), now=response.headers.get("Cutover-Now", ""))
         return answer, not response.will_close
 

@@ -4,17 +4,29 @@ A relay that is none, or is lost in the middle.
 
 import socket
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from itertools import takewhile
 
 import pytest
 from servers.ports import free_port
 
 from cutover.core.snapshot import Head
 from cutover.errors import Conflict, Corrupt, Refused, Unavailable
+from cutover.stores import http_link
 from cutover.stores.registry import open_store
 from cutover.testing.store_helpers import MIGRATION, PATIENCE, check_in, in_thread, write
 
 HTML = b"<html>Bad gateway</html>"
+
+
+def whole_request(connection):
+    """
+    Receive a request with its body: who closes a connection before may take back the answer.
+    """
+    with connection.makefile("rb") as stream:
+        head = list(takewhile(bytes.strip, stream))
+        sizes = [int(line.split(b":")[1]) for line in head if line.lower().startswith(b"content-length:")]
+        return b"".join([*head, b"\r\n", stream.read(sum(sizes))])
 
 
 @contextmanager
@@ -30,7 +42,7 @@ def served(*answers):
             for answer in answers:
                 connection, _ = listener.accept()
                 with connection:
-                    requests.append(connection.recv(65536))
+                    requests.append(whole_request(connection))
                     if answer is not None:
                         connection.sendall(answer)
 
@@ -82,6 +94,32 @@ def test_lost_answers(answer, doubt):
     A change whose answer was lost may be in force; one that was refused on the way is not.
     """
     assert in_doubt(answer) is doubt
+
+
+def test_an_answer_that_is_given_up_leaves_nothing_open(monkeypatch):
+    """
+    Where an answer is too long the connection is closed at once, also while somebody holds the error.
+    """
+    monkeypatch.setattr(http_link, "LARGEST_ANSWER", 1)
+    ended = []
+
+    def serve():
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(PATIENCE)
+            connection.recv(65536)
+            connection.sendall(http(200, b"{}"))
+            with suppress(TimeoutError):
+                ended.append(connection.recv(1))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = in_thread(serve)
+        with closing(open_store(f"http://127.0.0.1:{listener.getsockname()[1]}")) as store:
+            with pytest.raises(Unavailable, match="too long") as caught:
+                store.read(MIGRATION)
+            server.join(2 * PATIENCE)
+
+    assert (ended, caught.value.in_doubt) == ([b""], False)
 
 
 def test_nobody_listens():
