@@ -2,11 +2,10 @@
 The network between clients and a server: it can be cut, fall silent, be slow, or lead to another server.
 """
 
-import socket
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
-from servers.proxy import Proxy, pump
+from servers.proxy import Proxy
 
 
 class Gate(threading.Event):
@@ -83,17 +82,3 @@ class Line(Proxy):
         """
         self._target = port
         self.cut()
-
-    def _accept(self):
-        with suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                self._sockets.append(near)
-                try:
-                    far = socket.create_connection(("127.0.0.1", self._target))
-                except OSError:  # the server is down: so is who asked
-                    near.close()
-                    continue
-                self._sockets.append(far)
-                for source, sink, gate in ((near, far, self._requests), (far, near, self._answers)):
-                    threading.Thread(target=pump, args=(source, sink, gate), daemon=True).start()

@@ -41,8 +41,7 @@ class Proxy:
         """
         Close everything.
         """
-        self._listener.close()
-        for each in self._sockets:
+        for each in (self._listener, *self._sockets):  # who only closed the listener would leave a thread in it
             _shut(each)
 
     def _accept(self):

@@ -7,6 +7,7 @@ import threading
 from contextlib import contextmanager, suppress
 
 CHUNK = 65536
+PATIENCE = 10.0  # seconds
 
 
 class Proxy:
@@ -21,7 +22,8 @@ class Proxy:
         self._requests, self._answers = threading.Event(), threading.Event()
         self._sockets = [self._listener]
         self.forward()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def forward(self):
         """
@@ -57,6 +59,7 @@ class Proxy:
         """
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(PATIENCE)  # who comes now would be left open
         self.cut()
         self.forward()
         for sock in self._sockets:
@@ -66,8 +69,13 @@ class Proxy:
         with suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._target))
-                self._sockets += [near, far]
+                self._sockets.append(near)
+                try:
+                    far = socket.create_connection(("127.0.0.1", self._target))
+                except OSError:  # the server is down: so is who asked
+                    near.close()
+                    continue
+                self._sockets.append(far)
                 for source, sink, gate in ((near, far, self._requests), (far, near, self._answers)):
                     threading.Thread(target=pump, args=(source, sink, gate), daemon=True).start()
 
