@@ -330,10 +330,11 @@ def test_waiting_for_a_server(own_valkey_with_log, opened):
     A wait survives that the server is away, and is over when it is back with something else.
     """
     store = opened(own_valkey_with_log.url(NAME))
-    head = write(store)
+    seen = write(store)
     own_valkey_with_log.kill()
-    waiter = in_thread(lambda: store.wait(MIGRATION, seen=head, timeout=10 * PATIENCE))
+    waiter = in_thread(lambda: store.wait(MIGRATION, seen=seen, timeout=10 * PATIENCE))
     own_valkey_with_log.start()
+    head = write(opened(own_valkey_with_log.url(NAME)), seen)
     waiter.join(PATIENCE)
 
     assert not waiter.is_alive()
