@@ -56,6 +56,8 @@ def status_view(status: Status, *, width: int, encoding: str = "utf-8") -> Rende
     parts += [_flows(status, width, glyphs), Text()]
     if any(flow.is_mirrored for flow in status.flows):
         parts += [_stages(status), Text()]
+    if any(flow.shadow for flow in status.flows):
+        parts += [_compared(status), Text()]
     if status.work:
         parts += [_work(status, width, glyphs), Text()]
     parts.append(_instances(status))
@@ -175,6 +177,11 @@ def _flows(status: Status, width: int, glyphs: Glyphs) -> Table:
 def _stages(status: Status) -> Text:
     moved = (f"{flow.name} {flow.stage.value}" for flow in status.flows if flow.is_mirrored and flow.stage is not None)
     return Text("Data: ").append(", ".join(moved), style="bold")
+
+
+def _compared(status: Status) -> Text:
+    shares = (f"{flow.name} {format_percent(flow.shadow)}" for flow in status.flows if flow.shadow)
+    return Text("Compared: ").append(", ".join(shares), style="bold").append(" of keys", style="dim")
 
 
 def _errors(flow: FlowStatus) -> Text:

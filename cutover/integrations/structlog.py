@@ -14,9 +14,11 @@ __all__ = ["add_backend"]
 
 def add_backend(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """
-    Add ``flow``, ``backend`` and ``version`` to what is logged inside a switch or a block of `Flow.request`.
+    Add ``flow``, ``backend`` and ``version`` to what is logged inside a call to a back end.
 
-    A line that has one of the three already keeps it; outside of calls nothing is added.
+    That is inside a switch, a mirrored write, a request of the httpx transports or a block of `Flow.request`. A line
+    that has one of the three already keeps it; elsewhere, and where a mirrored write is delivered later, nothing is
+    added.
     """
     del logger, method
     current = CURRENT.get()

@@ -150,7 +150,7 @@ class Switch:
         answer = yield from self._timed(side, arguments, named, apart=apart)
         if lives_there or apart:
             return answer
-        if side is Backend.NEW and answer.failed and isinstance(answer.error, self.fallback) and self._may_fall_back():
+        if self._falls_back(side, answer):
             next(self.flow.cells.fallbacks.ticks)
             return (yield from self._timed(Backend.OLD, arguments, named))
         if self.shadow is not None and self.shadow.wants(self.flow.plan, plain):
@@ -184,8 +184,15 @@ class Switch:
             self.flow.take(decision, held=answer.value, synthetic=apart)
         return answer
 
-    def _may_fall_back(self) -> bool:
-        return self.budget is not None and self.budget.take()
+    def _falls_back(self, side: Backend, answer: Answer) -> bool:
+        if self.budget is None or side is Backend.OLD or not answer.failed:
+            return False
+        if answer.error is None or not isinstance(answer.error, self.fallback):
+            return False
+        is_left = self.budget.take()
+        if not is_left:
+            self.judge.noted("cutover.fallbacks_used_up", answer.error)
+        return is_left
 
     def _is_synthetic(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> bool:
         try:

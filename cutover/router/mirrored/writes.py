@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from itertools import chain
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +22,7 @@ from cutover.mirror.base import Entry, Intent, Rule, Shortfall, State
 from cutover.mirror.functions import Functions, other_side, within
 from cutover.mirror.registry import can_keep, open_outbox
 from cutover.router.calls.judging import outcome_of
+from cutover.router.current import inside
 from cutover.router.fork_hook import look_after
 from cutover.router.mirrored.delivering import Mirror, error_text
 from cutover.router.mirrored.work import Patience, Work
@@ -161,7 +162,7 @@ class _Call:
         deadline: Seconds after which a coroutine is cancelled; None for never.
     """
 
-    function: Callable[..., Any]
+    side: Backend
     intent: Intent
     deadline: float | None = None
 
@@ -205,7 +206,7 @@ class _Mirrored:
         if recorded.cancelled is not None:
             yield _Tell(lambda: mirror.done(intent))
             return _Outcome(error=recorded.cancelled)
-        first = yield _Call(self._work.functions.sides[entry.side], intent)
+        first = yield _Call(entry.side, intent)
         if first.error is not None:
             told = yield _Tell(lambda: self._after(intent, first.error))
             return first if told.cancelled is None else _Outcome(error=told.cancelled)
@@ -215,7 +216,7 @@ class _Mirrored:
             told = yield _Tell(lambda: mirror.put_back(intent))
             return first if told.cancelled is None else _Outcome(error=told.cancelled)
         with mirror.second_call(self._work, intent):
-            second = yield _Call(self._work.functions.sides[other], intent, self._work.patience.deadline)
+            second = yield _Call(other, intent, self._work.patience.deadline)
         told = yield _Tell(lambda: self._after_other(intent, second.error))
         interrupted = told.cancelled or (None if isinstance(second.error, Exception) else second.error)
         return first if interrupted is None else _Outcome(error=interrupted)
@@ -245,6 +246,9 @@ class _Mirrored:
         """
         if not is_synthetic(key):
             self._flow.called(intent.entry.side, outcome_of(error, self._unknown), perf_counter() - began)
+
+    def _inside(self, side: Backend) -> AbstractContextManager[None]:
+        return inside((self._flow.name, side, self._flow.version))
 
     def _connection(self, given: Any, side: Backend) -> Any:
         return given.get(side) if isinstance(given, Mapping) else given
@@ -298,7 +302,7 @@ class Write(_Mirrored):
     def _take(self, key: object, step: _Tell | _Call) -> _Outcome:
         began = perf_counter()
         try:
-            value = step.work() if isinstance(step, _Tell) else self._work.functions.call(step.function, step.intent)
+            value = step.work() if isinstance(step, _Tell) else self._called(step.side, step.intent)
         except BaseException as error:  # noqa: BLE001 - it is told to the outbox, and raised at the end
             is_interrupt = isinstance(step, _Tell) and not isinstance(error, Exception)
             outcome = _Outcome(error=error, cancelled=error if is_interrupt else None)
@@ -308,12 +312,16 @@ class Write(_Mirrored):
             self._counted(key, step.intent, began, outcome.error)
         return outcome
 
+    def _called(self, side: Backend, intent: Intent) -> Any:
+        with self._inside(side):
+            return self._work.functions.call(self._work.functions.sides[side], intent)
+
     def _in_transaction(self, key: object, connection: Any, entry: Entry) -> Any:
         statements = self._mirror.statements()
         intent = statements.record(connection, entry)
         began = perf_counter()
         try:
-            result = self._work.functions.call(self._work.functions.sides[entry.side], intent)
+            result = self._called(entry.side, intent)
         except BaseException as error:
             self._counted(key, intent, began, error)
             with suppress(Exception):  # the transaction has failed already, and takes the intent with it
@@ -354,7 +362,7 @@ class AsyncWrite(_Mirrored):
         steps = self._steps(entry)
         step = next(steps)
         while True:
-            outcome = await (self._told(step) if isinstance(step, _Tell) else self._called(key, step))
+            outcome = await (self._told(step) if isinstance(step, _Tell) else self._made(key, step))
             try:
                 step = steps.send(outcome)
             except StopIteration as end:
@@ -373,16 +381,20 @@ class AsyncWrite(_Mirrored):
                 cancelled = error
         return attrs.evolve(future.result(), cancelled=cancelled)
 
-    async def _called(self, key: object, step: _Call) -> _Outcome:
+    async def _made(self, key: object, step: _Call) -> _Outcome:
         began = perf_counter()
         try:
-            call = self._work.functions.call(step.function, step.intent)
-            outcome = _Outcome(await (call if step.deadline is None else within(step.deadline, call)))
+            outcome = _Outcome(await self._called(step.side, step.intent, step.deadline))
         except BaseException as error:  # noqa: BLE001 - it is told to the outbox, and raised at the end
             outcome = _Outcome(error=error)
         if step.intent.state is State.CALLING:
             self._counted(key, step.intent, began, outcome.error)
         return outcome
+
+    async def _called(self, side: Backend, intent: Intent, deadline: float | None = None) -> Any:
+        with self._inside(side):
+            call = self._work.functions.call(self._work.functions.sides[side], intent)
+            return await (call if deadline is None else within(deadline, call))
 
     async def _in_transaction(self, key: object, connection: Any, entry: Entry) -> Any:
         prepared = _result(await self._told(_Tell(self._mirror.statements)))
@@ -390,7 +402,7 @@ class AsyncWrite(_Mirrored):
         intent = await prepared.arecord(connection, entry) if is_async else prepared.record(connection, entry)
         began = perf_counter()
         try:
-            result = await self._work.functions.call(self._work.functions.sides[entry.side], intent)
+            result = await self._called(entry.side, intent)
         except BaseException as error:
             self._counted(key, intent, began, error)
             with suppress(Exception):  # the transaction has failed already, and takes the intent with it

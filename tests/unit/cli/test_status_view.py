@@ -83,6 +83,17 @@ def test_it_fits(status, width):
     assert sum(line.startswith(("browse", "pay")) for line in lines) == 2
 
 
+def test_what_is_compared(status):
+    """
+    The picture says of how many keys both sides are asked, and nothing where none are.
+    """
+    browse, pay = status.flows
+    shadowed = attrs.evolve(status, flows=(attrs.evolve(browse, shadow=2_500), pay))
+
+    assert "Compared: browse 2.5% of keys\n" in drawn(shadowed)
+    assert "Compared" not in drawn(status)
+
+
 def test_a_drain_tells_until_when(status):
     """
     What goes on until a known moment is drawn with it, and with what is left; where there is room for both.

@@ -51,6 +51,32 @@ def test_inside_a_switch_and_outside(lines):
     ]
 
 
+def test_inside_a_mirrored_write(lines):
+    """
+    Each of the two calls of a mirrored write names its own side, sync and async.
+    """
+    log = structlog.get_logger()
+
+    def add(key, *, sequence):
+        log.info("added")
+
+    async def put(key, *, sequence):
+        await asyncio.sleep(0)
+        log.info("put")
+
+    router = cutover.testing.router(cart="new")
+    router.flow("cart").write(name="add", old=add, new=add)("user-1")
+    asyncio.run(router.flow("cart").write(name="put", old=put, new=put)("user-1"))
+    log.info("done")
+    router.close()
+
+    assert [(line["event"], line.get("flow"), line.get("backend")) for line in lines] == [
+        *(("added", "cart", side) for side in ("new", "old")),
+        *(("put", "cart", side) for side in ("new", "old")),
+        ("done", None, None),
+    ]
+
+
 def test_after_a_failure(lines):
     """
     A call that raised leaves nothing behind for the lines after it.

@@ -5,6 +5,7 @@ What a call came to, and how often OLD may answer for NEW.
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from routers import events, logged
 from switching import NEW, Back, Place, as_async, called
 
 from cutover.core.bucketing import PARTS
@@ -137,6 +138,7 @@ def test_above_the_budget_errors_surface(kind, percent):
     assert len(old.calls) + surfaced == 50
     assert len(old.calls) == 50 * percent / 100
     assert place.counted("fallbacks") == {("", ""): len(old.calls)}
+    assert events(logged(place.parts.notices)) == ["cutover.fallbacks_used_up"]
 
 
 NEVER = {
