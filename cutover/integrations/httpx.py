@@ -6,7 +6,7 @@ Transports for httpx that send a request to the OLD or the NEW base URL: an exis
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -16,7 +16,7 @@ import httpx
 from cutover.core.backend import UNSET, Backend
 from cutover.errors import ConfigurationError
 from cutover.router.calls.switch import is_coroutine
-from cutover.router.current import CURRENT
+from cutover.router.current import inside
 from cutover.router.flow import Flow
 from cutover.router.visits import is_synthetic
 
@@ -64,19 +64,16 @@ class _Switch:
         """
         key, side = self._decided(request)
         call = _Call(self._turned(request, self._bases[side]))
-        token = CURRENT.set((self._flow.name, side, self._flow.plan.version))
         began = perf_counter()
         try:
-            yield call
+            with inside((self._flow.name, side, self._flow.version)):
+                yield call
             self._turn_back(request, call, self._bases[side])
         except BaseException as error:
             self._count(key, side, _outcome_of(request.method, error), perf_counter() - began)
             raise
         else:
             self._count(key, side, call.outcome, perf_counter() - began)
-        finally:
-            with suppress(ValueError):  # a request that is thrown away is closed in another context
-                CURRENT.reset(token)
 
     def _count(self, key: object, side: Backend, outcome: str, seconds: float) -> None:
         if not is_synthetic(key):

@@ -6,8 +6,6 @@ calls. Answers travel as values, because an exception that is thrown into a gene
 """
 
 from collections.abc import Callable, Generator
-from contextlib import suppress
-from contextvars import Token
 from functools import partial
 from time import perf_counter
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
@@ -20,7 +18,7 @@ from cutover.core.comparison import Answer
 from cutover.errors import ConfigurationError
 from cutover.router.calls.judging import Budget, Judge
 from cutover.router.calls.shadow import Shadow, ShadowTerms
-from cutover.router.current import CURRENT, Current
+from cutover.router.current import CURRENT, inside
 from cutover.router.flow import Flow, Notices
 from cutover.router.strangers import kind_of
 from cutover.router.visits import Visit, is_synthetic
@@ -158,11 +156,10 @@ class Switch:
         return answer
 
     def _timed(self, side: Backend, arguments: tuple[Any, ...], named: dict[str, Any], *, apart: bool = False) -> Steps:
-        token = CURRENT.set((self.flow.name, side, self.flow.version))
-        began = perf_counter()
-        answer = yield Step(self.new if side is Backend.NEW else self.old, arguments, named)
-        took = perf_counter() - began
-        _leave(token)
+        with inside((self.flow.name, side, self.flow.version)):
+            began = perf_counter()
+            answer = yield Step(self.new if side is Backend.NEW else self.old, arguments, named)
+            took = perf_counter() - began
         if answer.error is not None:
             answer = self.judge.raised(answer.error)
         elif self.judge.failed is not None:
@@ -269,11 +266,6 @@ def _asynchronous(switch: Switch, is_plain: bool) -> Function:
         return value
 
     return switched
-
-
-def _leave(token: "Token[Current | None]") -> None:
-    with suppress(ValueError):  # a coroutine that is thrown away is closed in another context
-        CURRENT.reset(token)
 
 
 def switch_of(
