@@ -163,8 +163,8 @@ class Journey:
         visit begins anew.
 
         Args:
-            key: As for `Flow.route`, or the visit of another journey, whose key and cohort count. The token is bound
-                to it.
+            key: As for `Flow.route`, or the visit of another journey, whose key and cohort count, and whether it is
+                synthetic. The token is bound to it.
             token: What `Visit.token` was last time.
             cohort: The key's cohort; without it, `cohort_of` of the router is asked, else the token's holds.
             was: The key that the token may be bound to besides: the guest who has logged in, or the user who has
@@ -175,10 +175,11 @@ class Journey:
         """
         plan, now = self._plan, int(self._now())
         apart = synthetic is not False and truth(synthetic)
-        cells = self._apart if apart else self.cells
         if type(key) is Visit:
             cohort = key.cohort if cohort is None else cohort
+            apart = apart or key.synthetic
             key = key.key
+        cells = self._apart if apart else self.cells
         claims, renamed = self._brought(plan, cells, token, key, was, now)
         cohort = self._cohort(plan, key, cohort, claims)
         sides, evicted = plan.sides(claims, key, cohort)

@@ -731,6 +731,19 @@ def test_load_tests_are_no_visits(brings, sides):
     assert sum(totals(desk.flow("pay")).values()) == 2 * len(KEYS)
 
 
+def test_a_load_test_stays_one_in_another_journey():
+    """
+    What enters another journey with the visit of a load test is counted apart there too.
+    """
+    desk = desk_at()
+    visit = desk.journey("look").enter(desk.journey().enter("user-42", synthetic=True))
+    desk.flow("browse").route(visit)
+
+    assert visit.synthetic
+    assert desk.events("look") == {}
+    assert {kind for kind, *_ in totals(desk.flow("browse"))} == {Kind.SYNTHETIC}
+
+
 def test_rotation():
     """
     A visit goes on from each step of a rotation to the next, is signed by the first secret once it is written anew, and
