@@ -351,7 +351,7 @@ class Mirror:
             self._bury(intent, State.UNCONFIRMED)
             return None
         try:
-            with own.under_way.calling(work, intent, intent.entry.side, is_delivery=True):
+            with own.under_way.calling(work, intent, intent.entry.side, is_delivery=True, asks=True):
                 happened = work.functions.asked(intent, work.loop, work.patience.deadline)
         except BaseException as error:  # noqa: BLE001 - it did not answer, however it says so
             self.failed(work, intent, error, State.UNCONFIRMED)

@@ -66,6 +66,7 @@ class Work:
     Attributes:
         loop: Where its coroutines were last awaited.
         hanging: The sides whose last call did not end within its deadline: nobody is made to wait for the next one.
+        silent: The sides that did not answer `confirm` within it, which says nothing of how they write.
     """
 
     rule: Rule
@@ -73,6 +74,7 @@ class Work:
     patience: Patience
     loop: asyncio.AbstractEventLoop | None = None
     hanging: set[Backend] = attrs.field(factory=set)
+    silent: set[Backend] = attrs.field(factory=set)
 
     @property
     def place(self) -> str:
@@ -88,12 +90,13 @@ class _Call:
     One call of a function of the application.
 
     Attributes:
+        late: The sides whose last call of this kind was late.
         until: When it should have ended, on the monotonic clock.
         is_delivery: It is made by a thread of ours.
         is_late: It was found to hang.
     """
 
-    work: Work
+    late: set[Backend]
     intent: Intent
     side: Backend
     until: float
@@ -110,21 +113,25 @@ class UnderWay:
         self._calls: set[_Call] = set()
 
     @contextmanager
-    def calling(self, work: Work, intent: Intent, side: Backend, *, is_delivery: bool) -> Iterator[None]:
+    def calling(
+        self, work: Work, intent: Intent, side: Backend, *, is_delivery: bool, asks: bool = False
+    ) -> Iterator[None]:
         """
-        Keep an eye on a call.
+        Keep an eye on a call: one that writes, or one that asks.
         """
-        call = _Call(work, intent, side, monotonic() + work.patience.deadline, is_delivery)
+        late = work.silent if asks else work.hanging
+        call = _Call(late, intent, side, monotonic() + work.patience.deadline, is_delivery)
         self._calls.add(call)
         try:
             yield
         finally:
             self._calls.discard(call)
             if monotonic() < call.until:
-                work.hanging.discard(side)
-            elif side not in work.hanging:
-                work.hanging.add(side)
-                self._tell(call)
+                late.discard(side)
+            elif side not in late:
+                late.add(side)
+                if not call.is_late:  # or it was told while it hung
+                    self._tell(call)
 
     def look(self) -> None:
         """
@@ -134,7 +141,7 @@ class UnderWay:
         for call in self._calls.copy():  # other threads change it
             if now > call.until + GRACE and not call.is_late:
                 call.is_late = True
-                call.work.hanging.add(call.side)
+                call.late.add(call.side)
                 self._tell(call)
 
     def free(self, deliveries: int) -> int:

@@ -228,6 +228,37 @@ def test_in_time(process, let_pass):
     assert process.work.hanging == set()
 
 
+def test_told_once_whatever_goes_well_meanwhile(process, let_pass):
+    """
+    A call that was told to hang is told no second time when it ends, also where another one went well meanwhile.
+    """
+    process.owes("hangs")
+    with capture_logs() as logs:
+        process.step()
+        assert until(lambda: process.gate.came)
+        let_pass(LATE)
+        process.owes("user-1")
+        process.step()
+        assert until(lambda: process.own.deliveries == 1 and not process.work.hanging)
+        process.gate.opened.set()
+        assert until(lambda: process.own.deliveries == 0)
+
+    assert [line["event"] for line in logs].count("cutover.mirror_hangs") == 1
+    assert process.work.hanging == {Backend.NEW}
+
+
+def test_an_answer_is_no_write(process):
+    """
+    A side that hangs when it writes still does so after it has answered whether it has a write.
+    """
+    process.work.hanging.add(Backend.OLD)
+    process.owes("user-1", state=State.UNKNOWN)
+    process.step()
+
+    assert until(lambda: process.gate.took == [("user-1 asked", 1), ("user-1", 1)] and process.own.deliveries == 0)
+    assert process.work.hanging == {Backend.OLD}
+
+
 @given(st.lists(st.sampled_from(["on time", "late"]), max_size=100))
 def test_room(deliveries):
     """
@@ -236,7 +267,7 @@ def test_room(deliveries):
     under_way, hung = UnderWay(), deliveries.count("late")
     intent = Intent(id=1, entry=entry_of("user-1"), sequence=1, state=State.PENDING)
     for number, kind in enumerate(deliveries):
-        call = work._Call(None, intent, Backend.NEW, float(number), is_delivery=True, is_late=kind == "late")
+        call = work._Call(set(), intent, Backend.NEW, float(number), is_delivery=True, is_late=kind == "late")
         under_way._calls.add(call)
     free = under_way.free(len(deliveries))
 
@@ -274,6 +305,12 @@ def test_callers_are_spared(router):
             assert gate.wait(PATIENCE)
 
     add = router.flow("cart").write(name="cart.add", old=old, new=new, deadline=0.05)
+
+    def called_by():
+        key = f"later-{next(NUMBERS)}"  # one of its own: or it would wait behind what the thread has not delivered
+        add(key)
+        return threads.get(key)
+
     with capture_logs() as logs:
         stuck = threading.Thread(target=add, args=("hangs",), name="stuck")
         stuck.start()
@@ -281,7 +318,7 @@ def test_callers_are_spared(router):
         assert until(lambda: any(line["event"] == "cutover.mirror_hangs" for line in logs))
         assert add("user-1") == "old 1"
         assert until(lambda: "user-1" in threads)
-        assert until(lambda: (add("user-2"), threads.get("user-2"))[1] == threading.current_thread().name)
+        assert until(lambda: called_by() == threading.current_thread().name)
     gate.set()
     stuck.join(PATIENCE)
 
