@@ -265,8 +265,10 @@ def _base(given: str | httpx.URL, name: str) -> httpx.URL:
     allowed = "allowed: a base URL such as https://shop.example"
     try:
         url = httpx.URL(given)
-    except (TypeError, httpx.InvalidURL) as error:
+    except TypeError as error:
         raise ConfigurationError(f"{name} is {given!r}: {error}; {allowed}") from error
+    except httpx.InvalidURL:  # without its text, which may show a part of a password
+        raise ConfigurationError(f"{name} is no URL that can be read; {allowed}") from None
     if url.userinfo:  # it would be that of one side, and go to the other
         raise ConfigurationError(f"{name} holds a user or a password; {allowed}, and auth= of the client")
     if url.scheme not in PORTS or not url.host or url.query or url.fragment:

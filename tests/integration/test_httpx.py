@@ -398,12 +398,20 @@ def test_a_wrong_base(router, base):
         SwitchTransport(router.flow("pay"), old="https://old.example", new=base)
 
 
-def test_a_base_with_a_password(router):
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        ("https://shop:geheim@new.example", r"new holds a user or a password; allowed: "),
+        ("https://shop:geheim@new.example:port", "new is no URL that can be read; allowed: "),
+        ("https://shop:geheim/2@new.example", "new is no URL that can be read; allowed: "),
+    ],
+)
+def test_a_base_with_a_password(router, base, told):
     """
     Credentials of one side would go to the other: they are refused, and stand in no message.
     """
-    with pytest.raises(ConfigurationError, match=r"new holds a user or a password; allowed: ") as caught:
-        SwitchTransport(router.flow("pay"), old="https://old.example", new="https://shop:geheim@new.example")
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        SwitchTransport(router.flow("pay"), old="https://old.example", new=base)
 
     assert "geheim" not in str(caught.value)
 
