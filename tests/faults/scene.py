@@ -113,6 +113,7 @@ class Scene:
             self._clients[name].send_signal(signal.SIGSTOP)
             while self.place.is_locked():
                 self._clients[name].send_signal(signal.SIGCONT)
+                self.place.is_locked()  # until it lets go: at once it would be stopped again before it runs
                 self._clients[name].send_signal(signal.SIGSTOP)
             yield
         finally:
