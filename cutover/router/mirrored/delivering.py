@@ -203,6 +203,12 @@ class Mirror:
         own.due.append(monotonic() + pause)
         own.wake.set()
 
+    def let_go(self, intent: Intent) -> None:
+        """
+        Hold an intent no longer than its lease lasts.
+        """
+        self._own.get().held.pop(intent.id, None)
+
     def _settle(self, intent: Intent, tell: Callable[[], None]) -> None:
         own = self._own.get()
         try:

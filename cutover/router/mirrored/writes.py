@@ -206,7 +206,7 @@ class _Mirrored:
         if recorded.cancelled is not None:
             yield _Tell(lambda: mirror.done(intent))
             return _Outcome(error=recorded.cancelled)
-        first = yield _Call(entry.side, intent)
+        first = yield from self._call(_Call(entry.side, intent))
         if first.error is not None:
             told = yield _Tell(lambda: self._after(intent, first.error))
             return first if told.cancelled is None else _Outcome(error=told.cancelled)
@@ -216,10 +216,17 @@ class _Mirrored:
             told = yield _Tell(lambda: mirror.put_back(intent))
             return first if told.cancelled is None else _Outcome(error=told.cancelled)
         with mirror.second_call(self._work, intent):
-            second = yield _Call(other, intent, self._work.patience.deadline)
+            second = yield from self._call(_Call(other, intent, self._work.patience.deadline))
         told = yield _Tell(lambda: self._after_other(intent, second.error))
         interrupted = told.cancelled or (None if isinstance(second.error, Exception) else second.error)
         return first if interrupted is None else _Outcome(error=interrupted)
+
+    def _call(self, call: _Call) -> _Steps:
+        try:
+            return (yield call)
+        except GeneratorExit:  # thrown away: as after a crash, whoever takes the intent over asks what came of it
+            self._mirror.let_go(call.intent)
+            raise
 
     def _after(self, intent: Intent, error: BaseException | None) -> None:
         """

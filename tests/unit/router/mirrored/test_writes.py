@@ -782,6 +782,42 @@ def test_cancelled(async_shop, name):
     assert len(async_shop.new.took) == (name == "new")
 
 
+@pytest.mark.parametrize("name", ["old", "new"])
+def test_thrown_away(async_shop, name):
+    """
+    A coroutine that is thrown away while it calls a side leaves its write as a crash would: it is asked about, and what
+    the first side has reaches the other.
+    """
+    side, came = getattr(async_shop, name), []
+
+    async def hanging(key, *args, sequence, **kwargs):
+        came.append(sequence)
+        if len(came) == 1:
+            await asyncio.Event().wait()
+        return await side(key, *args, sequence=sequence, **kwargs)
+
+    sides = {"old": async_shop.old, "new": async_shop.new, name: hanging}
+    add = async_shop.write(**sides, confirm=async_shop.old.has, lease=0.1)
+    loop = asyncio.new_event_loop()
+    coroutine = add("user-1", 1)
+    task = loop.create_task(coroutine)
+
+    async def begun():
+        while not came:
+            await asyncio.sleep(0)
+
+    loop.run_until_complete(begun())
+    coroutine.close()
+    task.cancel()
+    with pytest.raises(RuntimeError, match="already awaited"):
+        loop.run_until_complete(task)
+    loop.close()
+
+    assert until(lambda: "confirm old" in async_shop.calls and async_shop.backlog() == (0, 0))
+    assert async_shop.new.took == async_shop.old.took
+    assert len(async_shop.new.took) == (name == "new")
+
+
 def test_cancelled_before_it_began(async_shop):
     """
     A task that is cancelled while its intent is stored calls no side, and leaves nothing.
