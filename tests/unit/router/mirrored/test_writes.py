@@ -788,11 +788,11 @@ def test_thrown_away(async_shop, name):
     A coroutine that is thrown away while it calls a side leaves its write as a crash would: it is asked about, and what
     the first side has reaches the other.
     """
-    side, came = getattr(async_shop, name), []
+    side, inside = getattr(async_shop, name), asyncio.Event()
 
     async def hanging(key, *args, sequence, **kwargs):
-        came.append(sequence)
-        if len(came) == 1:
+        if not inside.is_set():
+            inside.set()
             await asyncio.Event().wait()
         return await side(key, *args, sequence=sequence, **kwargs)
 
@@ -801,12 +801,7 @@ def test_thrown_away(async_shop, name):
     loop = asyncio.new_event_loop()
     coroutine = add("user-1", 1)
     task = loop.create_task(coroutine)
-
-    async def begun():
-        while not came:
-            await asyncio.sleep(0)
-
-    loop.run_until_complete(begun())
+    loop.run_until_complete(inside.wait())
     coroutine.close()
     task.cancel()
     with pytest.raises(RuntimeError, match="already awaited"):
