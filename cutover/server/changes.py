@@ -18,7 +18,7 @@ from cutover.errors import Corrupt
 from cutover.server.access import Role
 from cutover.server.answers import Problem, answer
 from cutover.server.checks import check_written
-from cutover.server.mirror import Mirror
+from cutover.server.followed import Followed
 from cutover.server.service import Service, may, read_body
 from cutover.server.snapshots import whole_number
 from cutover.stores.writing import check_append, check_expected
@@ -89,20 +89,20 @@ async def post_change(service: Service, request: Request) -> Response:
     name, relay = request.path_params["migration"], service.relay
     body = await read_body(request, LARGEST_CHANGE)
     is_admin = may(request, Role.ADMIN)
-    with relay.writing(name) as mirror:
-        head = await relay.call(lambda: _write(service, mirror, body, is_admin=is_admin), writes=True)
+    with relay.writing(name) as followed:
+        head = await relay.call(lambda: _write(service, followed, body, is_admin=is_admin), writes=True)
     return answer({"head": attrs.asdict(head), "durability": relay.store.durability.value}, status=201)
 
 
-def _write(service: Service, mirror: Mirror, body: bytes, *, is_admin: bool) -> Head:
+def _write(service: Service, followed: Followed, body: bytes, *, is_admin: bool) -> Head:
     written = Written.decode(body)
     raises_epoch = written.expect is not None and written.head.epoch != written.expect.epoch
     if raises_epoch and not is_admin:
         raise Problem(403, "forbidden", "this change adopts a history, and this needs admin")
     if not service.relay.trusting:
-        _check(mirror, written)
-        service.mirrors.check(_proposal(mirror, written))
-    mirror.append(
+        _check(followed, written)
+        service.mirrors.check(_proposal(followed, written))
+    followed.append(
         expect=written.expect,
         head=written.head,
         change=written.change,
@@ -112,17 +112,17 @@ def _write(service: Service, mirror: Mirror, body: bytes, *, is_admin: bool) -> 
     return written.head
 
 
-def _check(mirror: Mirror, written: Written) -> None:
+def _check(followed: Followed, written: Written) -> None:
     """
     Hold a change against what is there; where the relay knows of another head, it looks again.
     """
-    held = mirror.held
+    held = followed.held
     if written.expect is not None and (held is None or held.head != written.expect):
-        mirror.refresh()
-        held = mirror.held
-    check_expected(mirror.migration, written.expect, None if held is None else held.head)
+        followed.refresh()
+        held = followed.held
+    check_expected(followed.migration, written.expect, None if held is None else held.head)
     check_written(
-        mirror.migration,
+        followed.migration,
         expect=written.expect,
         head=written.head,
         change=written.change,
@@ -131,12 +131,12 @@ def _check(mirror: Mirror, written: Written) -> None:
     )
 
 
-def _proposal(mirror: Mirror, written: Written) -> Proposal:
+def _proposal(followed: Followed, written: Written) -> Proposal:
     """
     Give a change that was checked as what its writer had proposed.
     """
     change = Change.decode(written.change)
-    before = None if written.expect is None else mirror.snapshot()
+    before = None if written.expect is None else followed.snapshot()
     after = Snapshot.decode(written.snapshot)
     return Proposal(verb=change.verb, arguments=change.arguments, before=before, after=after)
 

@@ -38,10 +38,10 @@ async def post_check_in(service: Service, request: Request) -> Response:
         raise Problem(400, "invalid", f"the body is no check-in: {error}") from error
     if not relay.trusting and not INSTANCE.fullmatch(report.instance):
         raise Problem(400, "invalid", "the instance is not 128 bits in hex")
-    mirror = relay.mirror(name)
-    if mirror is None and not relay.trusting:
+    followed = relay.followed(name)
+    if followed is None and not relay.trusting:
         raise Problem(404, "no_migration", "the relay knows no such migration")
-    if mirror is not None and not mirror.store_up:
+    if followed is not None and not followed.store_up:
         raise unavailable("the store is away; nothing was booked")
     await relay.call(lambda: relay.store.check_in(name, report, now=now), writes=True)
     return Response(status_code=204)

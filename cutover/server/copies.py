@@ -16,8 +16,8 @@ import attrs
 from cutover.core.instants import format_instant, parse_instant
 from cutover.core.snapshot import Head
 from cutover.errors import Corrupt
+from cutover.files import write_whole
 from cutover.router.background.cache import place_of
-from cutover.router.background.files import write_whole
 from cutover.router.log import log
 from cutover.server.held import Held
 

@@ -16,7 +16,7 @@ from cutover.errors import ConfigurationError, Corrupt
 from cutover.operations.stamp import Stamp, actor_of
 from cutover.router.log import log
 from cutover.server.answers import Problem, answer
-from cutover.server.mirror import Mirror
+from cutover.server.followed import Followed
 from cutover.server.service import Service, holder_of, read_body
 
 __all__ = ["delete_emergencies", "get_emergencies", "put_emergency"]
@@ -37,16 +37,16 @@ async def put_emergency(service: Service, request: Request) -> Response:
     """
     relay = service.relay
     body = await read_body(request, LARGEST)
-    mirror = _known(service, request)
-    snapshot = mirror.snapshot()
+    followed = _known(service, request)
+    snapshot = followed.snapshot()
     if snapshot is None:
         raise Problem(422, "refused", "what the relay holds cannot be read by it", details=[])
     try:
         emergency = _emergency(body, snapshot, service)
     except (Corrupt, ConfigurationError, KeyError, TypeError, ValueError) as error:
         raise Problem(400, "invalid", f"the body is no emergency: {error}") from error
-    await relay.aside(lambda: mirror.give(emergency))
-    return answer(_document(mirror))
+    await relay.aside(lambda: followed.give(emergency))
+    return answer(_document(followed))
 
 
 async def delete_emergencies(service: Service, request: Request) -> Response:
@@ -55,23 +55,23 @@ async def delete_emergencies(service: Service, request: Request) -> Response:
 
     What the ledger does not show yet would be lost, and is only lifted with ``discard=true``.
     """
-    mirror = _known(service, request)
+    followed = _known(service, request)
     discard = request.query_params.get("discard", "false")
     if discard not in ("true", "false"):
         raise Problem(400, "invalid", "discard is true or false")
-    if mirror.floors.pending and discard == "false":
+    if followed.floors.pending and discard == "false":
         text = "the ledger does not show the rollback yet; when it does, the dials are at 0%, and it can be lifted"
         raise Problem(409, "pending", text)
-    log.warning("cutover.floor_lifted", migration=mirror.migration, by=holder_of(request).name)
-    await service.relay.aside(mirror.lift)
-    return answer(_document(mirror))
+    log.warning("cutover.floor_lifted", migration=followed.migration, by=holder_of(request).name)
+    await service.relay.aside(followed.lift)
+    return answer(_document(followed))
 
 
-def _known(service: Service, request: Request) -> Mirror:
-    mirror = service.relay.mirror(request.path_params["migration"])
-    if mirror is None:
+def _known(service: Service, request: Request) -> Followed:
+    followed = service.relay.followed(request.path_params["migration"])
+    if followed is None:
         raise Problem(404, "no_migration", "the relay knows no such migration")
-    return mirror
+    return followed
 
 
 def _emergency(body: bytes, snapshot: Snapshot, service: Service) -> Emergency:
@@ -94,9 +94,9 @@ def _emergency(body: bytes, snapshot: Snapshot, service: Service) -> Emergency:
     )
 
 
-def _document(mirror: Mirror) -> dict[str, Any]:
+def _document(followed: Followed) -> dict[str, Any]:
     return {
-        "emergencies": [one.document() for one in mirror.floors.emergencies],
-        "floor": list(mirror.floor),
-        "kept": mirror.floors.kept,
+        "emergencies": [one.document() for one in followed.floors.emergencies],
+        "floor": list(followed.floor),
+        "kept": followed.floors.kept,
     }

@@ -12,7 +12,7 @@ from cutover.operations.commit import commit
 from cutover.operations.intents import Basis
 from cutover.operations.stamp import Stamp
 from cutover.router.log import log
-from cutover.server.mirror import Mirror
+from cutover.server.followed import Followed
 from cutover.stores.base import Store
 
 __all__ = ["enter"]
@@ -20,21 +20,21 @@ __all__ = ["enter"]
 VERB = "rollback"
 
 
-def enter(mirror: Mirror, store: Store) -> None:
+def enter(followed: Followed, store: Store) -> None:
     """
     Enter every rollback that the ledger does not show, with who, why and when it was given.
 
     Raises:
         StoreError: If the store went away again; what is missing is entered later.
     """
-    for emergency in mirror.floors.pending:
+    for emergency in followed.floors.pending:
         try:
-            change = _found(emergency, mirror.migration, store) or _written(emergency, mirror.migration, store)
+            change = _found(emergency, followed.migration, store) or _written(emergency, followed.migration, store)
         except (ConfigurationError, Conflict, OutcomeUnknown) as error:
-            log.error("cutover.emergency_not_entered", migration=mirror.migration, error=str(error))
+            log.error("cutover.emergency_not_entered", migration=followed.migration, error=str(error))
             continue
-        mirror.floors.entered(emergency, change)
-        log.warning("cutover.emergency_entered", migration=mirror.migration, actor=emergency.actor, change=change)
+        followed.floors.entered(emergency, change)
+        log.warning("cutover.emergency_entered", migration=followed.migration, actor=emergency.actor, change=change)
 
 
 def _found(emergency: Emergency, migration: str, store: Store) -> str:

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from cutover.core.fleet import states
+from cutover.server.followed import Followed
 from cutover.server.hub import EVERYTHING
-from cutover.server.mirror import Mirror
 from cutover.server.relay import Relay
 from cutover.server.service import Service
 
@@ -37,8 +37,8 @@ async def _stream(relay: Relay) -> AsyncIterator[str]:
     sent: dict[str, dict[str, Any]] = {}
     yield "retry: 2000\n\n"
     while not relay.hub.closing:
-        for name, mirror in sorted(relay.mirrors.items()):
-            state = _state(relay, mirror)
+        for name, followed in sorted(relay.migrations.items()):
+            state = _state(relay, followed)
             if state is not None and state != sent.get(name):
                 sent[name] = state
                 yield f"event: state\ndata: {json.dumps(state, ensure_ascii=False)}\n\n"
@@ -46,15 +46,15 @@ async def _stream(relay: Relay) -> AsyncIterator[str]:
             yield ": heartbeat\n\n"
 
 
-def _state(relay: Relay, mirror: Mirror) -> dict[str, Any] | None:
-    held, fleet = mirror.held, mirror.fleet
+def _state(relay: Relay, followed: Followed) -> dict[str, Any] | None:
+    held, fleet = followed.held, followed.fleet
     if held is None:
         return None
     found = {} if fleet is None else states(fleet, held.head, now=relay.now())
     return {
-        "migration": mirror.migration,
+        "migration": followed.migration,
         "head": attrs.asdict(held.head),
-        "floor": list(mirror.floor),
-        "store_up": mirror.store_up,
+        "floor": list(followed.floor),
+        "store_up": followed.store_up,
         "instances": dict(sorted(Counter(state.value for state in found.values()).items())),
     }

@@ -12,7 +12,7 @@ import attrs
 from cutover.core.fields import typed
 from cutover.core.floor import Emergency
 from cutover.errors import Corrupt
-from cutover.router.background.files import write_whole
+from cutover.files import write_whole
 from cutover.router.log import log
 
 __all__ = ["Floors"]

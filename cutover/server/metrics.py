@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 from cutover.core.checkin import Fleet
 from cutover.router.metrics.fleet_gauges import FleetGauges
-from cutover.server.mirror import Mirror
+from cutover.server.followed import Followed
 from cutover.server.relay import Relay
 
 __all__ = ["RelayMetrics"]
@@ -39,11 +39,11 @@ class RelayMetrics:
         """
         self._answers[status] += 1
 
-    def show_fleet(self, mirror: Mirror, fleet: Fleet) -> None:
+    def show_fleet(self, followed: Followed, fleet: Fleet) -> None:
         """
         Show a fleet that was read just now; while the store is away, what was shown last stays.
         """
-        snapshot = mirror.snapshot()
+        snapshot = followed.snapshot()
         if snapshot is not None:
             self._fleet.show(snapshot, fleet, now=self._relay.now())
 
@@ -70,10 +70,12 @@ class RelayMetrics:
         for status, number in sorted(self._answers.items()):
             answers.add_metric([str(status)], number)
         yield answers
-        yield from _of_migrations([mirror for mirror in tuple(relay.mirrors.values()) if mirror.held is not None])
+        yield from _of_migrations(
+            [followed for followed in tuple(relay.migrations.values()) if followed.held is not None]
+        )
 
 
-def _of_migrations(mirrors: Iterable[Mirror]) -> Iterable[Metric]:
+def _of_migrations(migrations: Iterable[Followed]) -> Iterable[Metric]:
     up = GaugeMetricFamily("cutover_relay_store_up", "1 while the store answers", labels=["migration"])
     version = GaugeMetricFamily("cutover_relay_version", "Version that is served", labels=["migration"])
     age = GaugeMetricFamily(
@@ -87,16 +89,16 @@ def _of_migrations(mirrors: Iterable[Mirror]) -> Iterable[Metric]:
     floor = GaugeMetricFamily(
         "cutover_relay_floor", "1 for each flow that an emergency holds on OLD", labels=["migration", "flow"]
     )
-    for mirror in mirrors:
-        for flow in mirror.floor:
-            floor.add_metric([mirror.migration, flow], 1.0)
-        name = [mirror.migration]
-        up.add_metric(name, float(mirror.store_up))
-        age.add_metric(name, mirror.age())
-        if mirror.held is not None:
-            version.add_metric(name, mirror.held.head.version)
-        instances = () if mirror.fleet is None else mirror.fleet.instances
+    for followed in migrations:
+        for flow in followed.floor:
+            floor.add_metric([followed.migration, flow], 1.0)
+        name = [followed.migration]
+        up.add_metric(name, float(followed.store_up))
+        age.add_metric(name, followed.age())
+        if followed.held is not None:
+            version.add_metric(name, followed.held.head.version)
+        instances = () if followed.fleet is None else followed.fleet.instances
         flows = Counter(flow for report in instances for flow in set(report.break_glass))
         for flow, number in sorted(flows.items()):
-            broken.add_metric([mirror.migration, flow], number)
+            broken.add_metric([followed.migration, flow], number)
     yield from (up, version, age, floor, broken)

@@ -18,8 +18,8 @@ from cutover.router.log import log
 from cutover.server.calls import Calls
 from cutover.server.copies import Copies
 from cutover.server.entering import enter
+from cutover.server.followed import Followed
 from cutover.server.hub import EVERYTHING, Hub
-from cutover.server.mirror import Mirror
 from cutover.stores.base import Store
 
 __all__ = ["Relay"]
@@ -47,7 +47,7 @@ class Relay:
             whose documents mean nothing.
 
     Attributes:
-        mirrors: By migration.
+        migrations: What is known of each, by its name.
         surveyed: Called when a fleet was read, from any thread.
         answered: The store was reached since this process began.
         store_up: The store answered when it was last asked for its migrations.
@@ -57,8 +57,8 @@ class Relay:
         self.store = store
         self.trusting = trusting
         self.hub = Hub()
-        self.mirrors: dict[str, Mirror] = {}
-        self.surveyed: Callable[[Mirror, Fleet], None] | None = None
+        self.migrations: dict[str, Followed] = {}
+        self.surveyed: Callable[[Followed, Fleet], None] | None = None
         self.answered = False
         self.store_up = False
         self._copies = Copies(folder, store.url)
@@ -75,7 +75,7 @@ class Relay:
         """
         Whether there is anything to serve.
         """
-        return self.answered or any(mirror.held for mirror in tuple(self.mirrors.values()))
+        return self.answered or any(followed.held for followed in tuple(self.migrations.values()))
 
     def start(self) -> None:
         """
@@ -83,8 +83,8 @@ class Relay:
         """
         self.hub.open()
         for copy in self._copies.read():
-            self._mirror(copy.migration).restore(copy)
-        for name in tuple(self.mirrors):
+            self._followed(copy.migration).restore(copy)
+        for name in tuple(self.migrations):
             self._follow(name)
         self._spawn(self._discover)
 
@@ -103,36 +103,36 @@ class Relay:
         """
         return utc_now() + self._offset
 
-    def mirror(self, migration: str) -> Mirror | None:
+    def followed(self, migration: str) -> Followed | None:
         """
         Give what is held of a migration; None where nothing is.
         """
-        found = self.mirrors.get(migration)
+        found = self.migrations.get(migration)
         return None if found is None or found.held is None else found
 
-    async def look(self, migration: str) -> Mirror | None:
+    async def look(self, migration: str) -> Followed | None:
         """
         Give what is held of a migration, and ask the store where nothing is: somebody may have made it just now.
         """
-        if self.mirror(migration) is None and await self.call(lambda: self.store.read(migration)) is not None:
-            with self.writing(migration) as mirror:
-                await self.call(mirror.refresh)
-        return self.mirror(migration)
+        if self.followed(migration) is None and await self.call(lambda: self.store.read(migration)) is not None:
+            with self.writing(migration) as followed:
+                await self.call(followed.refresh)
+        return self.followed(migration)
 
     @contextmanager
-    def writing(self, migration: str) -> Iterator[Mirror]:
+    def writing(self, migration: str) -> Iterator[Followed]:
         """
-        Give the mirror of a migration that need not be there yet, and follow it from then on if it is there afterwards.
+        Give a migration that need not be there yet, and follow it from then on if it is there afterwards.
         """
-        mirror = self._mirror(migration)
+        followed = self._followed(migration)
         try:
-            yield mirror
+            yield followed
         finally:
-            if mirror.held is not None:
-                self.answered = self.answered or mirror.store_up
+            if followed.held is not None:
+                self.answered = self.answered or followed.store_up
                 self._follow(migration)
             else:
-                self.mirrors.pop(migration, None)
+                self.migrations.pop(migration, None)
 
     async def call(self, work: Callable[[], T], *, writes: bool = False) -> T:
         """
@@ -158,11 +158,11 @@ class Relay:
         except TimeoutError as error:
             raise Unavailable("the relay's disk did not answer in time", in_doubt=True) from error
 
-    def _mirror(self, migration: str) -> Mirror:
+    def _followed(self, migration: str) -> Followed:
         with self._lock:
-            found = self.mirrors.get(migration)
+            found = self.migrations.get(migration)
             if found is None:
-                found = self.mirrors[migration] = Mirror(
+                found = self.migrations[migration] = Followed(
                     migration,
                     self.store,
                     self._copies,
@@ -177,7 +177,7 @@ class Relay:
         with self._lock:
             if any(thread.name == name for thread in self._threads):
                 return
-            self._spawn(lambda: self._run(self._mirror(migration)), name)
+            self._spawn(lambda: self._run(self._followed(migration)), name)
 
     def _spawn(self, work: Callable[[], None], name: str = "cutover-discover") -> None:
         thread = threading.Thread(target=work, name=name, daemon=True)
@@ -198,34 +198,34 @@ class Relay:
                 failures, self.store_up = failures + 1, False
             self._stop.wait(pause_after(failures))
 
-    def _run(self, mirror: Mirror) -> None:
+    def _run(self, followed: Followed) -> None:
         failures, survey_due = 0, 0.0
         while not self._stop.is_set():
             try:
-                mirror.refresh()
+                followed.refresh()
                 failures = 0
-                if mirror.floors.pending:
-                    enter(mirror, self.store)
-                    mirror.refresh()
+                if followed.floors.pending:
+                    enter(followed, self.store)
+                    followed.refresh()
                 if monotonic() >= survey_due:
                     survey_due = monotonic() + SURVEY_EVERY
-                    self._survey(mirror)
-                held = mirror.held
-                self.store.wait(mirror.migration, seen=None if held is None else held.head, timeout=POLL)
-            except StoreError:  # the mirror has said so
+                    self._survey(followed)
+                held = followed.held
+                self.store.wait(followed.migration, seen=None if held is None else held.head, timeout=POLL)
+            except StoreError:  # it has been said
                 failures += 1
             except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the thread
-                log.error("cutover.relay_fails", migration=mirror.migration, error=repr(error))
+                log.error("cutover.relay_fails", migration=followed.migration, error=repr(error))
                 failures += 1
             if failures:
                 self._stop.wait(pause_after(failures))
 
-    def _survey(self, mirror: Mirror) -> None:
+    def _survey(self, followed: Followed) -> None:
         with suppress(StoreError):  # a relay whose own store is away still tells the dials
-            fleet = mirror.survey()
+            fleet = followed.survey()
             self.hub.changed(EVERYTHING)
             if self.surveyed is not None:
-                self.surveyed(mirror, fleet)
+                self.surveyed(followed, fleet)
 
     def _set_clock(self) -> None:
         if monotonic() >= self._clock_due:

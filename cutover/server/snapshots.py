@@ -21,8 +21,8 @@ from cutover.errors import StoreError
 from cutover.server.access import Role
 from cutover.server.answers import Problem, answer, unavailable
 from cutover.server.bodies import etag_of
+from cutover.server.followed import Followed
 from cutover.server.hub import disconnected
-from cutover.server.mirror import Mirror
 from cutover.server.protocol import GONE
 from cutover.server.relay import Relay
 from cutover.server.service import Service, may
@@ -50,15 +50,15 @@ class Wanted:
     tag: str
     wait: float
 
-    def has(self, mirror: Mirror | None) -> bool:
+    def has(self, followed: Followed | None) -> bool:
         """
         Tell whether there is nothing new for this reader.
         """
-        if mirror is None or mirror.held is None:
+        if followed is None or followed.held is None:
             return self.seen is None and not self.tag
         if self.tag:
-            return self.tag == etag_of(mirror)
-        return self.seen == mirror.held.head and self.floor in (None, mirror.floor)
+            return self.tag == etag_of(followed)
+        return self.seen == followed.held.head and self.floor in (None, followed.floor)
 
 
 @lru_cache(maxsize=256)
@@ -93,7 +93,7 @@ async def get_migrations(service: Service, request: Request) -> Response:
     relay = service.relay
     if not relay.has_data:
         raise unavailable("the store was never reached")
-    names = sorted(name for name, mirror in tuple(relay.mirrors.items()) if mirror.held is not None)
+    names = sorted(name for name, followed in tuple(relay.migrations.items()) if followed.held is not None)
     if relay.store_up:
         with suppress(StoreError):  # it went away just now, and what is known is still true
             names = list(await relay.call(relay.store.migrations))
@@ -124,14 +124,14 @@ async def get_snapshot(service: Service, request: Request) -> Response:
     wanted = wanted_by(request.scope["query_string"].decode("latin-1"), request.headers.get("if-none-match", ""))
     if wanted.wait:
         await _something_new(relay, name, wanted, request)
-    mirror = relay.mirror(name)
-    if mirror is None and not relay.hub.closing:
-        mirror = await relay.look(name)
-    if mirror is None:
+    followed = relay.followed(name)
+    if followed is None and not relay.hub.closing:
+        followed = await relay.look(name)
+    if followed is None:
         raise Problem(404, "no_migration", "the store has no such migration")
-    if wanted.tag and wanted.tag == etag_of(mirror):
+    if wanted.tag and wanted.tag == etag_of(followed):
         return Response(status_code=304, headers={"ETag": wanted.tag})
-    return service.bodies.get(mirror, wanted.seen, with_secret=may(request, Role.ROUTER))
+    return service.bodies.get(followed, wanted.seen, with_secret=may(request, Role.ROUTER))
 
 
 async def _something_new(relay: Relay, name: str, wanted: Wanted, request: Request) -> None:
@@ -141,7 +141,7 @@ async def _something_new(relay: Relay, name: str, wanted: Wanted, request: Reque
     deadline = monotonic() + wanted.wait
     gone: asyncio.Future[None] = request.scope.get(GONE) or asyncio.ensure_future(disconnected(request.receive))
     try:
-        while (left := deadline - monotonic()) > 0 and not relay.hub.closing and wanted.has(relay.mirror(name)):
+        while (left := deadline - monotonic()) > 0 and not relay.hub.closing and wanted.has(relay.followed(name)):
             if not relay.has_data:
                 raise unavailable("the store was never reached")
             await relay.hub.wait(name, left, gone)

@@ -124,7 +124,8 @@ def until(condition: Callable[[], T], seconds: float = 3 * PATIENCE) -> T:
     Ask again and again until something holds, and give it; what was given last where it does not within the time.
     """
     deadline = time.monotonic() + seconds
-    pause = threading.Event()
+    pause, wait = 0.002, threading.Event().wait
     while not (found := condition()) and time.monotonic() < deadline:
-        pause.wait(0.002)
+        wait(pause)
+        pause = min(2 * pause, 0.02)  # whoever works on what is waited for needs the processor, too
     return found

@@ -17,7 +17,7 @@ import attrs
 from cutover.core.bucketing import well_formed
 from cutover.core.snapshot import Snapshot
 from cutover.errors import Corrupt
-from cutover.router.background.files import OWNER_ONLY, write_whole
+from cutover.files import OWNER_ONLY, write_whole
 from cutover.router.log import log
 
 __all__ = ["Cached", "CachedCopy", "default_folder", "place_of"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cutover.core.checkin import CheckIn
 from cutover.errors import Corrupt
-from cutover.router.background.files import write_whole
+from cutover.files import write_whole
 from cutover.router.log import log
 from cutover.stores.base import Store
 

@@ -1,5 +1,5 @@
 """
-A migration with two changes in a memory store, and a mirror of it.
+A migration with two changes in a memory store, and what a relay knows of it.
 """
 
 from uuid import uuid4
@@ -11,7 +11,7 @@ from servers.relay import DEFINITION
 from cutover.core.migration import Migration
 from cutover.operations.control import Control
 from cutover.server.copies import Copies
-from cutover.server.mirror import Mirror
+from cutover.server.followed import Followed
 from cutover.stores.memory import MemoryStore
 
 
@@ -45,28 +45,28 @@ def control(store, clock):
 @pytest.fixture
 def changed():
     """
-    The names that a mirror called out.
+    The names of migrations of which something else was held.
     """
     return []
 
 
 @pytest.fixture
-def mirror_of(tmp_path, clock, changed):
+def followed_of(tmp_path, clock, changed):
     """
-    Make mirrors of the migration over any store; all keep their copies in one folder.
+    Follow the migration over any store; all keep their copies in one folder.
     """
 
     def make(store, name="shop"):
-        return Mirror(name, store, Copies(tmp_path, "memory:shop"), now=clock, changed=changed.append)
+        return Followed(name, store, Copies(tmp_path, "memory:shop"), now=clock, changed=changed.append)
 
     return make
 
 
 @pytest.fixture
-def mirror(mirror_of, store, control):
+def followed(followed_of, store, control):
     """
-    A mirror that has read version 2.
+    The migration as a relay knows it that has read version 2.
     """
-    mirror = mirror_of(store)
-    mirror.refresh()
-    return mirror
+    followed = followed_of(store)
+    followed.refresh()
+    return followed

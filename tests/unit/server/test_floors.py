@@ -76,12 +76,12 @@ def test_damaged(path, content):
         Floors(path)
 
 
-def test_entered(mirror, store, control):
+def test_entered(followed, store, control):
     """
     The ledger gets the rollback with who, why and when it was given; once, also if the relay ends before it notes that.
     """
-    mirror.give(GIVEN)
-    enter(mirror, store)
+    followed.give(GIVEN)
+    enter(followed, store)
     (change,) = control.history(after=2)
     assert [change.verb, change.actor, change.reason, change.ticket, change.at] == [
         "rollback",
@@ -90,34 +90,34 @@ def test_entered(mirror, store, control):
         "INC-7",
         GIVEN.at,
     ]
-    assert mirror.floors.emergencies == (attrs.evolve(GIVEN, change=change.hash),)
+    assert followed.floors.emergencies == (attrs.evolve(GIVEN, change=change.hash),)
 
-    mirror.floors._set([GIVEN])
-    enter(mirror, store)
+    followed.floors._set([GIVEN])
+    enter(followed, store)
     assert len(control.history()) == 3
-    assert mirror.floors.pending == ()
+    assert followed.floors.pending == ()
 
 
-def test_the_store_goes_away_again(mirror, store, control):
+def test_the_store_goes_away_again(followed, store, control):
     """
     What could not be entered stays pending and in force.
     """
-    mirror.give(GIVEN)
+    followed.give(GIVEN)
     store.close()
     with pytest.raises(Unavailable):
-        enter(mirror, store)
+        enter(followed, store)
 
-    assert mirror.floors.pending == (GIVEN,)
-    assert mirror.floor == ("cart", "pay")
+    assert followed.floors.pending == (GIVEN,)
+    assert followed.floor == ("cart", "pay")
 
 
-def test_a_flow_that_is_gone(mirror, store, control):
+def test_a_flow_that_is_gone(followed, store, control):
     """
     A rollback of a flow that the definition no longer has stays pending, and the others are entered.
     """
-    mirror.give(attrs.evolve(GIVEN, target="removed", flows=("removed",)))
-    mirror.give(GIVEN)
-    enter(mirror, store)
+    followed.give(attrs.evolve(GIVEN, target="removed", flows=("removed",)))
+    followed.give(GIVEN)
+    enter(followed, store)
 
-    assert [one.target for one in mirror.floors.pending] == ["removed"]
+    assert [one.target for one in followed.floors.pending] == ["removed"]
     assert len(control.history()) == 3

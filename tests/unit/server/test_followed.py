@@ -46,39 +46,39 @@ def hashes(control):
     return tuple(change.hash for change in control.history())
 
 
-def test_holds_what_the_store_has(mirror, control, store):
+def test_holds_what_the_store_has(followed, control, store):
     """
-    A mirror holds document and secret to the letter, and the hash of every version.
+    What is followed is held: document and secret to the letter, and the hash of every version.
     """
     reading = store.read("shop")
 
-    assert (mirror.held.document, mirror.held.secret) == (reading.document, reading.secret)
-    assert hashes(control) == mirror.held.chain
-    assert [mirror.held.hash_at(version) for version in (0, 1, 2, 3)] == [None, *hashes(control), None]
+    assert (followed.held.document, followed.held.secret) == (reading.document, reading.secret)
+    assert hashes(control) == followed.held.chain
+    assert [followed.held.hash_at(version) for version in (0, 1, 2, 3)] == [None, *hashes(control), None]
 
 
-def test_skipped_versions(mirror, control):
+def test_skipped_versions(followed, control):
     """
     Where versions were skipped, their hashes are read from the history.
     """
     for percent in (30, 40, 50):
         control.set("browse", percent, reason="on")
-    mirror.refresh()
+    followed.refresh()
 
-    assert hashes(control) == mirror.held.chain
+    assert hashes(control) == followed.held.chain
 
 
-def test_own_change(mirror, control, store, clock):
+def test_own_change(followed, control, store, clock):
     """
-    A change that went through the mirror is held at once.
+    A change that went through the relay is held at once.
     """
-    writer = Control(_Through(store, mirror), actor="budi", migration="shop", now=clock)
+    writer = Control(_Through(store, followed), actor="budi", migration="shop", now=clock)
     writer.set("browse", 50, reason="on")
 
-    assert (3, hashes(control)) == (mirror.held.head.version, mirror.held.chain)
+    assert (3, hashes(control)) == (followed.held.head.version, followed.held.chain)
 
 
-def test_history_away(mirror_of, control, store):
+def test_history_away(followed_of, control, store):
     """
     Where only the history cannot be read, the dials are held all the same, and the hashes are read later.
     """
@@ -87,26 +87,26 @@ def test_history_away(mirror_of, control, store):
         def history(self, migration, *, after=0):
             raise Unavailable("away")
 
-    mirror = mirror_of(Behind(store.read("shop")))
-    mirror.refresh()
-    assert (mirror.held.head.version, mirror.held.hash_at(1)) == (2, None)
+    followed = followed_of(Behind(store.read("shop")))
+    followed.refresh()
+    assert (followed.held.head.version, followed.held.hash_at(1)) == (2, None)
 
-    mirror._store = store
-    mirror.refresh()
-    assert hashes(control) == mirror.held.chain
+    followed._store = store
+    followed.refresh()
+    assert hashes(control) == followed.held.chain
 
 
-def test_lost_race(mirror, control, store, clock):
+def test_lost_race(followed, control, store, clock):
     """
-    After a conflict the mirror holds what the winner wrote.
+    After a conflict what the winner wrote is held.
     """
-    stale = mirror.held.head
+    stale = followed.held.head
     control.set("browse", 50, reason="on")
     head = Head(1, 3, "f" * 64)
     with pytest.raises(Conflict):
-        mirror.append(expect=stale, head=head, change="", snapshot="")
+        followed.append(expect=stale, head=head, change="", snapshot="")
 
-    assert store.read("shop").head == mirror.held.head
+    assert store.read("shop").head == followed.held.head
 
 
 @pytest.mark.parametrize(
@@ -121,32 +121,32 @@ def test_lost_race(mirror, control, store, clock):
     ],
     ids=["missing", "unavailable", "corrupt", "no document", "poison", "blank"],
 )
-def test_last_known_good(mirror, mirror_of, wrong, changed, clock):
+def test_last_known_good(followed, followed_of, wrong, changed, clock):
     """
     What is missing, cannot be reached or is not valid leaves the last known good in place, and its age grows.
     """
-    held, mirror._store = mirror.held, Scripted(wrong)
+    held, followed._store = followed.held, Scripted(wrong)
     clock.forward(seconds=90)
     with pytest.raises((Unavailable, Corrupt)):
-        mirror.refresh()
+        followed.refresh()
 
-    assert held == mirror.held
-    assert (mirror.store_up, mirror.age()) == (False, 90.0)
-    assert mirror.problem
+    assert held == followed.held
+    assert (followed.store_up, followed.age()) == (False, 90.0)
+    assert followed.problem
 
 
-def test_another_migrations_document(mirror, store, control):
+def test_another_migrations_document(followed, store, control):
     """
     A document whose head differs from the store's is not taken.
     """
     reading = store.read("shop")
     forged = attrs.evolve(reading, head=attrs.evolve(reading.head, version=3))
-    mirror._store = Scripted(forged)
+    followed._store = Scripted(forged)
     with pytest.raises(Corrupt, match="its snapshot at"):
-        mirror.refresh()
+        followed.refresh()
 
 
-def test_forked_history(mirror, store, control, clock):
+def test_forked_history(followed, store, control, clock):
     """
     Another history is handed through with its own hashes: each router judges it by what it ran.
     """
@@ -155,38 +155,38 @@ def test_forked_history(mirror, store, control, clock):
     restored.apply(control.snapshot().definition)
     for percent in (1, 2, 3):
         restored.set("browse", percent, reason="after the restore")
-    mirror._store = other
-    mirror.refresh()
+    followed._store = other
+    followed.refresh()
 
-    assert (4, hashes(restored)) == (mirror.held.head.version, mirror.held.chain)
+    assert (4, hashes(restored)) == (followed.held.head.version, followed.held.chain)
 
 
-def test_older_history(mirror, store, control, clock):
+def test_older_history(followed, store, control, clock):
     """
     A store that is only older is handed through as well, at its own version.
     """
     other = MemoryStore(f"{store.url}-older")
     restored = Control(other, actor="rina", migration="shop", now=clock)
     restored.apply(control.snapshot().definition)
-    mirror._store = other
-    mirror.refresh()
+    followed._store = other
+    followed.refresh()
 
-    assert hashes(restored) == mirror.held.chain
+    assert hashes(restored) == followed.held.chain
 
 
-def test_restart(mirror, mirror_of, tmp_path, clock):
+def test_restart(followed, followed_of, tmp_path, clock):
     """
     A new process holds what the last one held, chain, secret and age included, before it reached any store.
     """
     clock.forward(seconds=60)
     (copy,) = Copies(tmp_path, "memory:shop").read()
-    again = mirror_of(Scripted(Unavailable("away")))
+    again = followed_of(Scripted(Unavailable("away")))
     again.restore(copy)
 
-    assert (mirror.held, 60.0) == (again.held, again.age())
+    assert (followed.held, 60.0) == (again.held, again.age())
 
 
-def test_copies_of_another_store(mirror, tmp_path):
+def test_copies_of_another_store(followed, tmp_path):
     """
     What was kept of one store is not served for another.
     """
@@ -194,7 +194,7 @@ def test_copies_of_another_store(mirror, tmp_path):
 
 
 @pytest.mark.parametrize("damage", [b"", b"x", b"{}\n{}", None], ids=["empty", "text", "bare", "flipped"])
-def test_damaged_copy(mirror, tmp_path, damage):
+def test_damaged_copy(followed, tmp_path, damage):
     """
     A copy that is not whole is left out.
     """
@@ -206,49 +206,49 @@ def test_damaged_copy(mirror, tmp_path, damage):
     assert list(Copies(tmp_path, "memory:shop").read()) == []
 
 
-def test_confirmations_are_kept(mirror, tmp_path, clock):
+def test_confirmations_are_kept(followed, tmp_path, clock):
     """
     The copy learns now and then that it still holds, and not at every poll.
     """
     (path,) = tmp_path.glob("*.relay")
     before = path.read_bytes()
     clock.forward(seconds=5)
-    mirror.refresh()
+    followed.refresh()
     assert before == path.read_bytes()
 
     clock.forward(seconds=30)
-    mirror.refresh()
+    followed.refresh()
     (copy,) = Copies(tmp_path, "memory:shop").read()
     assert clock() == copy.confirmed_at
 
 
-def test_calls_out(mirror, control, changed):
+def test_calls_out(followed, control, changed):
     """
     Who waits is woken by a new state, and by nothing else.
     """
     changed.clear()
-    mirror.refresh()
+    followed.refresh()
     assert changed == []
 
     control.set("browse", 50, reason="on")
-    mirror.refresh()
+    followed.refresh()
     assert changed == ["shop"]
 
 
 class _Through:
     """
-    A store that writes through a mirror.
+    A store that writes through a relay.
     """
 
-    def __init__(self, store, mirror):
+    def __init__(self, store, followed):
         self._store = store
-        self._mirror = mirror
+        self._followed = followed
 
     def append(self, migration, **given):
         """
-        Write through the mirror.
+        Write through the relay.
         """
-        self._mirror.append(**given)
+        self._followed.append(**given)
 
     def __getattr__(self, name):
         return getattr(self._store, name)

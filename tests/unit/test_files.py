@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from cutover.router.background.files import write_whole
+from cutover.files import write_whole
 
 
 def test_replaces_the_whole_file(tmp_path):

@@ -20,12 +20,12 @@ from cutover.server.floors import Floors
 from cutover.server.held import UNKNOWN, Held, hashes_of
 from cutover.stores.base import Reading, Store
 
-__all__ = ["Mirror"]
+__all__ = ["Followed"]
 
 CONFIRM_EVERY: Final = timedelta(seconds=30)  # so often the copy on disk learns that it still holds
 
 
-class Mirror:
+class Followed:
     """
     What one relay knows of one migration.
 
