@@ -23,8 +23,8 @@ from pathlib import Path
 import uvloop
 
 from cutover.core.migration import Migration
+from cutover.files import write_whole
 from cutover.operations.control import control
-from cutover.router.background.files import write_whole
 
 PORT = 8399
 URL = f"http://127.0.0.1:{PORT}"

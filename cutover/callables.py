@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-__all__ = ["is_coroutine_function", "is_generator_function"]
+__all__ = ["is_coroutine_function", "is_generator_function", "not_taken"]
 
 
 def is_coroutine_function(function: Callable[..., Any]) -> bool:
@@ -22,6 +22,20 @@ def is_generator_function(function: Callable[..., Any]) -> bool:
     Tell whether a call gives a generator, async or not, and so has done nothing yet.
     """
     return _holds(inspect.isgeneratorfunction, function) or _holds(inspect.isasyncgenfunction, function)
+
+
+def not_taken(function: Callable[..., Any], *names: str) -> list[str]:
+    """
+    Give those names by which a function cannot be given an argument; none where it does not say.
+    """
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # written in C
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
+        return []
+    return [name for name in names if name not in parameters or parameters[name].kind not in kinds]
 
 
 def _holds(check: Callable[[object], bool], function: Callable[..., Any]) -> bool:

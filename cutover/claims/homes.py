@@ -149,6 +149,13 @@ class Homes:
         counted = self._read(partial(self._engine.counts, migration)) or {}
         return dict(sorted(counted.items()))
 
+    @property
+    def is_made(self) -> bool:
+        """
+        Whether the place was there when it was last asked; before the first claim it is not.
+        """
+        return self._was_there
+
     def rehome(self, kind: str, ids: Sequence[bytes]) -> Rehomed:
         """
         Put things on NEW, wherever they lived, and tell how it was. Operators use `Control.rehome`, which puts it on

@@ -20,7 +20,7 @@ from cutover.cli.words import asked, plain, short
 from cutover.core.changes import Proposal
 from cutover.core.ledger import Change
 from cutover.core.migration import Migration
-from cutover.errors import StoreError
+from cutover.errors import StoreError, Unavailable
 from cutover.operations import intents
 from cutover.operations.commit import Outcome
 from cutover.operations.control import APPLIED, Control
@@ -37,7 +37,8 @@ def apply_(session: Session, edit: Edit, file: str) -> int:
     """
     Store the definition in FILE.
 
-    The first one creates the migration. Dials are never touched. Where keys would move, you are asked, or give --yes.
+    The first one creates the migration. Dials are never touched. Where keys would move, or beside another migration,
+    you are asked, or give --yes.
     """
     definition = Migration.load(file)
     with session.opened(edit) as control:
@@ -184,12 +185,23 @@ def _confirmed_apply(session: Session, control: Control, definition: Migration, 
     """
     intent = intents.apply(definition, confirm=True)
     proposal = control.propose(intent, expect=edit.expect, migration=definition.name, creates=True)
+    if proposal.before is None and (others := _others(control)):
+        session.ask(f"The store holds {others}; {definition.name} would be another migration. Go on?")
     if not proposal.moves or proposal.before is None:
         # Not confirmed: should another change come first, after which keys would move, the verb is refused.
         return edit
     session.ask("This definition would move keys. Go on?", details=tuple(str(move) for move in proposal.moves))
     head = proposal.before.head
     return attrs.evolve(edit, expect=f"{head.version}:{head.hash}", yes=True)
+
+
+def _others(control: Control) -> str:
+    try:
+        return ", ".join(control.store.migrations())
+    except Unavailable as error:
+        if error.missing:
+            return ""
+        raise
 
 
 def carry_out(

@@ -44,7 +44,9 @@ def homes_left(control: Control, place: str) -> HomesLeft:
     """
     try:
         with homes(place, migration=control.migration) as opened:
-            return HomesLeft(counts=opened.counts())
+            counts = opened.counts()
+            unmade = "" if opened.is_made else f"nothing was ever claimed in {opened.url}; is it the right place?"
+            return HomesLeft(counts=counts, problem=unmade)
     except CutoverError as error:
         return HomesLeft(counts={}, problem=plain(str(error)))
 

@@ -39,7 +39,8 @@ def homes_(session: Session, place: str | None) -> int:
         elif counts:
             console().print(homes_table(counts))
         else:
-            session.note(f"no homes of {opened.migration} in {opened.url}")
+            nothing = "no homes of" if opened.is_made else "nothing was ever claimed there: no homes of"
+            session.note(f"{nothing} {opened.migration} in {opened.url}")
     return ExitCode.DONE
 
 

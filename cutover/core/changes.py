@@ -106,8 +106,10 @@ def apply(snapshot: Snapshot | None, definition: Migration, first: Snapshot) -> 
         shadows=_only(snapshot.shadows, definition.flows),
         work={item: snapshot.work.get(item, 0) for item in definition.work},
     )
+    gone = (name for name in snapshot.definition.journeys if name not in definition.journeys)
+    notes = tuple(f"visits of {name} are over: the journey is no more" for name in gone)
     same = after.state() == snapshot.state()
-    return _allowed("apply", arguments, snapshot, after, is_empty=same)
+    return _allowed("apply", arguments, snapshot, after, notes=notes, is_empty=same)
 
 
 def set_dial(
@@ -369,7 +371,8 @@ def _check_lowered(before: Snapshot, after: Snapshot, flows: Iterable[str], coho
     if all(now >= was for _, was, now in steps) or any(now > was for _, was, now in steps):
         flow, was, now = max(steps, key=lambda step: step[2] - step[1])
         raise Refused(
-            f"evict is for a lowered dial, and {flow} would go from {format_percent(was)} to {format_percent(now)}"
+            f"evict is for a lowered dial, and {flow} would go from {format_percent(was)} to {format_percent(now)}; "
+            "rollback ends visits on NEW wherever the dial is"
         )
 
 

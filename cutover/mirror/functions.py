@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from cutover.callables import is_coroutine_function, is_generator_function
+from cutover.callables import is_coroutine_function, is_generator_function, not_taken
 from cutover.core.backend import Backend
 from cutover.errors import ConfigurationError
 from cutover.mirror.arguments import decoded_arguments, decoded_key
@@ -40,13 +40,16 @@ class Functions:
         Check what an application gives.
 
         Raises:
-            ConfigurationError: If one cannot be called, is a generator, or is of another kind than the others.
+            ConfigurationError: If one cannot be called, is a generator, is of another kind than the others, or does not
+                take what it will be told.
         """
         given = {"old": old, "new": new, **({} if confirm is None else {"confirm": confirm})}
         kinds = {name: _kind(write, name, function) for name, function in given.items()}
         if len(set(kinds.values())) > 1:
             shown = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
             raise ConfigurationError(f"write {write}: {shown}; allowed: all functions, or all coroutine functions")
+        for name, function in given.items():
+            _check_told(write, name, function)
         return cls(
             sides={Backend.OLD: given["old"], Backend.NEW: given["new"]},  # type: ignore[dict-item]  # checked above
             confirm=given.get("confirm"),  # type: ignore[arg-type]  # checked above
@@ -132,3 +135,12 @@ def _kind(write: str, name: str, function: object) -> str:
             "that writes and returns"
         )
     return "a coroutine function" if is_coroutine_function(function) else "a function"
+
+
+def _check_told(write: str, name: str, function: Any) -> None:
+    told = ("sequence", "side") if name == "confirm" else ("sequence",)
+    if untaken := not_taken(function, *told):
+        raise ConfigurationError(
+            f"write {write}: {name} takes no argument named {' or '.join(untaken)}; allowed: a function that takes "
+            f"{' and '.join(told)} besides what the write is called with"
+        )

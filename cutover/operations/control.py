@@ -232,7 +232,8 @@ class Control(Observer):
         found = [r for r in reports if r.instance.startswith(instance) or instance == f"{r.host}/{r.pid}"]
         if len(found) != 1:
             known = "several are" if found else "none is"
-            raise ConfigurationError(f"instance is {instance!r}, and {known} named so; allowed: one of `instances`")
+            lost = ", ".join(f"{r.host}/{r.pid}" for r in reports if r.is_lost(self._now())) or "none is lost"
+            raise ConfigurationError(f"instance is {instance!r}, and {known} named so; allowed: a lost one ({lost})")
         (report,), now = found, self._now()
         if not report.is_lost(now):
             age = (now - report.at).total_seconds()

@@ -275,14 +275,17 @@ def test_inherit_takes_a_cohorts_dial_away(shop):
 
 def test_a_second_migration_in_a_store(shop):
     """
-    Whoever stores a second migration, perhaps for a typing mistake in its name, is told that names are needed now.
+    Whoever stores a second migration, perhaps with a mistake in its name, is asked, and told that names are needed.
     """
     text = (shop.folder / "cutover.toml").read_text().replace('name = "shop"', 'name = "shpo"')
     (shop.folder / "cutover.toml").write_text(text)
 
-    done = shop.run("apply", "cutover.toml")
+    asked = shop.run("apply", "cutover.toml")
+    done = shop.run("apply", "cutover.toml", "--yes")
     ended = shop.run("status")
 
+    assert asked.returncode == 2
+    assert "The store holds shop; shpo would be another migration. Go on?" in asked.stderr
     assert done.returncode == 0
     assert "note: this store holds 2 migrations (shop, shpo); name one from now on" in done.stderr
     assert ended.returncode == 2

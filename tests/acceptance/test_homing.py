@@ -66,7 +66,7 @@ def test_homes_without_a_store(shop, url):
 
     empty = shop.run("homes", "--homes", f"sqlite:///{shop.folder}/none.db", "--migration", "shop", environment=alone)
     assert (empty.returncode, empty.stdout) == (0, "")
-    assert empty.stderr.startswith("no homes of shop in ")
+    assert empty.stderr.startswith("nothing was ever claimed there: no homes of shop in ")
 
 
 @pytest.mark.parametrize("verb", [("homes",), rehome("--yes")])
@@ -177,7 +177,7 @@ def test_rehome_of_no_kind(shop, url):
     assert done.stderr.startswith("cutover: the kind is 'Or der'; allowed: ")
 
 
-@pytest.mark.parametrize("place", ["sqlite:////nowhere/at/all.db", "mysql://h/d"])
+@pytest.mark.parametrize("place", ["sqlite:////nowhere/at/all.db", "sqlite:///misspelt.db", "mysql://h/d"])
 def test_rollback_without_the_homes(shop, place):
     """
     A rollback is done whatever is wrong with the homes, and says that they could not be counted.

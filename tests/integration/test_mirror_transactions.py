@@ -329,7 +329,7 @@ def old(key, item, *, sequence):
     connection.execute(f"INSERT INTO carts VALUES ({mark}, {mark}, {mark})", (key, sequence, item))
 
 router = cutover.testing.router(cart=0)
-add = router.flow("cart").write(name="cart.add", old=old, new=print, outbox=url)
+add = router.flow("cart").write(name="cart.add", old=old, new=dict, outbox=url)
 add("user-1", "apple", outbox=connection)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -392,7 +392,7 @@ def test_user_without_rights(database):
     make_outbox(database)
     router = router_for_tests(cart=0)
     calls = []
-    add = router.flow("cart").write(name="cart.add", old=print, new=lambda *_, **__: calls.append(1), outbox=database)
+    add = router.flow("cart").write(name="cart.add", old=dict, new=lambda *_, **__: calls.append(1), outbox=database)
     with psycopg.connect(database) as connection:
         connection.execute("CREATE ROLE shopper")
         connection.execute("SET LOCAL ROLE shopper")

@@ -2,12 +2,13 @@
 What a function of the application is.
 """
 
+import inspect
 from functools import partial
 from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from cutover.callables import is_coroutine_function, is_generator_function
+from cutover.callables import is_coroutine_function, is_generator_function, not_taken
 
 
 def plain():
@@ -94,3 +95,42 @@ def test_mocks():
     assert is_coroutine_function(AsyncMock())
     assert not is_coroutine_function(Mock())
     assert not is_generator_function(Mock())
+
+
+TAKES = {
+    "by name": (lambda key, *, sequence, side: key, []),
+    "by place or name": (lambda key, sequence, side=None: key, []),
+    "whatever is named": (lambda key, **named: key, []),
+    "a mock": (Mock(), []),
+    "bound": (partial(lambda key, sequence, side: key, side=1), []),
+    "one of them": (lambda key, *, sequence: key, ["side"]),
+    "one by place only": (lambda key, sequence, /, *, side: key, ["sequence"]),
+    "whatever has no name": (lambda *given: given, ["sequence", "side"]),
+}
+
+
+@pytest.mark.parametrize("name", TAKES)
+def test_not_taken(name):
+    """
+    What a function cannot be given by name is found out before it is called.
+    """
+    function, untaken = TAKES[name]
+
+    assert not_taken(function, "sequence", "side") == untaken
+
+
+def test_a_function_that_says_nothing():
+    """
+    Of a function that does not say what it takes, as some that are written in C, nothing is known that it does not.
+    """
+
+    def silent():
+        """
+        Stand for one.
+        """
+
+    silent.__signature__ = "none"
+    with pytest.raises(TypeError, match="signature"):
+        inspect.signature(silent)
+
+    assert not_taken(silent, "sequence") == []

@@ -55,6 +55,23 @@ class Callable:
         return key, sequence
 
 
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        ({"new": lambda key, item: key}, "new takes no argument named sequence; allowed: a function that takes "),
+        ({"confirm": lambda key, *, sequence: True}, "confirm takes no argument named side; allowed: .* and side "),
+        ({"confirm": lambda key: True}, "confirm takes no argument named sequence or side"),
+    ],
+    ids=["new", "side", "both"],
+)
+def test_what_they_are_told(given, wrong):
+    """
+    A function that cannot be told the sequence, or which side is asked, is refused when the write is built.
+    """
+    with pytest.raises(ConfigurationError, match=f"^write cart.add: {wrong}"):
+        Functions.of("cart.add", **{"old": plain, "new": plain, **given})
+
+
 def intent(side=Backend.OLD):
     """
     Give an intent with arguments.
@@ -107,7 +124,7 @@ def test_kinds_of_coroutine_functions(function):
     assert Functions.of("cart.add", function, function).is_async
 
 
-@pytest.mark.parametrize("function", [plain, functools.partial(plain), int, print])
+@pytest.mark.parametrize("function", [plain, functools.partial(plain), dict])
 def test_kinds_of_functions(function):
     """
     Whatever else can be called is a function.

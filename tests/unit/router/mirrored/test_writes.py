@@ -570,9 +570,9 @@ def test_stores_that_keep_no_outbox(monkeypatch, tmp_path):
     with cutover.connect(f"file:{tmp_path}/rollout.toml", migration="shop", cache="off") as router:
         flow = router.flow("cart")
         with pytest.raises(ConfigurationError, match=r"write\(outbox=URL\) or CUTOVER_OUTBOX"):
-            flow.write(name="cart.add", old=print, new=print)
+            flow.write(name="cart.add", old=dict, new=dict)
         monkeypatch.setenv("CUTOVER_OUTBOX", f"memory:writes-{next(NUMBERS)}")
-        assert isinstance(flow.write(name="cart.add", old=print, new=print), Write)
+        assert isinstance(flow.write(name="cart.add", old=dict, new=dict), Write)
 
 
 def test_outside_a_router():
@@ -582,7 +582,7 @@ def test_outside_a_router():
     flow = cutover.Flow("cart", cutover.router.notices.NoticeBoard())
 
     with pytest.raises(ConfigurationError, match="belongs to no router"):
-        flow.write(name="cart.add", old=print, new=print)
+        flow.write(name="cart.add", old=dict, new=dict)
 
 
 def test_no_snapshot_yet(tmp_path):
