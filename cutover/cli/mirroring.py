@@ -161,12 +161,17 @@ def _print(session: Session, status: MirrorStatus, *, shows: bool) -> None:
         return
     counted = ("OLD LACKS", "NEW LACKS", "UNDER WAY", "DEAD", "KEYS HELD UP")
     table = plain_table("FLOW", "WRITE", "BACKLOG", "ALLOWED", "OLDEST", *counted)
-    for write in status.document()["writes"]:
+    writes = status.document()["writes"]
+    for write in writes:
         oldest = age(timedelta(seconds=write["oldest_seconds"])) if write["backlog"] else "-"
         counts = (write[name] for name in ("old_lacks", "new_lacks", "under_way", "dead", "blocked_keys"))
         figures = (write["backlog"], write["allowed_backlog"], oldest, *counts)
         table.add_row(plain(write["flow"]), write["write"], *map(str, figures))
     out.print(table)
+    for name in (write["write"] for write in writes if write["backlog"] and not write["built"]):
+        session.note(
+            f"no process builds {name} any more: what it owes is delivered once one does, or dropped once dead"
+        )
     if status.dead:
         out.print()
         out.print(_dead_table(status, shows=shows))

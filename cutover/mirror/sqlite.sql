@@ -106,7 +106,7 @@ SET holder = :holder, due = :due, state = CASE state WHEN 'calling' THEN 'unknow
 UPDATE cutover_mirror_intents SET due = :due WHERE id = :id AND holder = :holder;
 
 -- name: shortfalls
-SELECT coalesce(w.flow, i.flow), coalesce(w.name, i.write), coalesce(w.allowed_backlog, 0), coalesce(w.confirms, 0),
+SELECT n.flow, n.name, coalesce(w.allowed_backlog, 0), coalesce(w.confirms, 0),
     count(i.id), coalesce(sum(i.state IN ('unconfirmed', 'undelivered')), 0), min(i.at),
     coalesce(sum(i.side = 'new'), 0), coalesce(sum(i.side = 'old'), 0),
     count(DISTINCT CASE WHEN i.state IN ('unconfirmed', 'undelivered') THEN i.lane END), w.seen,

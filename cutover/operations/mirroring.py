@@ -125,7 +125,7 @@ class Mirrors:
             known = self.outbox.shortfalls(migration)
         except StoreError as error:
             return frozenset() if isinstance(error, Unavailable) and error.missing else None
-        return frozenset(one.rule.flow for one in known if one.seen is not None and one.seen < LONGEST_SILENCE)
+        return frozenset(one.rule.flow for one in known if _is_built(one))
 
     def retry(
         self,
@@ -272,6 +272,10 @@ def _moved(proposal: Proposal) -> frozenset[str]:
     return proposal.evicted.union(move.flow for move in proposal.moves)
 
 
+def _is_built(one: Shortfall) -> bool:
+    return one.seen is not None and one.seen < LONGEST_SILENCE
+
+
 def described(one: Shortfall) -> str:
     """
     Say what a side lacks of one write.
@@ -301,6 +305,7 @@ def _write_document(one: Shortfall) -> dict[str, Any]:
         "blocked_keys": one.blocked,
         "under_way": one.under_way,
         "confirms": one.rule.confirms,
+        "built": _is_built(one),
     }
 
 

@@ -50,6 +50,24 @@ def lacking(outbox, key, state=State.UNDELIVERED, side=Backend.OLD):
     return intent.id
 
 
+def test_a_write_that_no_process_builds(shop, outbox):
+    """
+    The status names a write that owes something and that no process has put on record, and no other.
+    """
+    lacking(outbox, "user-1")
+    assert "no process builds" not in shop.run("mirror", "status").stderr
+
+    left = outbox.record(attrs.evolve(entry("user-2"), write="list.drop"), "first", 60)
+    assert "no process builds" not in shop.run("mirror", "status").stderr  # its call may still be under way
+    outbox.put_back(attrs.evolve(left, state=State.PENDING), 60.0)
+
+    assert "no process builds list.drop any more" in shop.run("mirror", "status").stderr
+    assert {one["write"]: one["built"] for one in shop.json("mirror", "status")["writes"]} == {
+        "list.add": True,
+        "list.drop": False,
+    }
+
+
 def test_status(shop, outbox):
     """
     The status shows what is lacking and nothing of any user, as a table and as JSON.

@@ -309,6 +309,17 @@ def test_shortfalls(outbox):
     assert outbox.shortfalls("other") == []
 
 
+def test_a_write_that_is_not_on_record(outbox):
+    """
+    A write that no process has put on record is named all the same, also while its first call is under way.
+    """
+    outbox.record(entry(), "first", LONG)
+
+    assert [(one.rule, one.backlog, one.seen) for one in outbox.shortfalls("shop")] == [
+        (Rule(flow="cart", name="cart.add"), 0, None)
+    ]
+
+
 def test_under_way(outbox):
     """
     What some process delivers now is counted, until it is done, put back, or let go for too long.
