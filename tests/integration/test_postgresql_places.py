@@ -3,6 +3,7 @@ PostgreSQL databases that are missing, foreign, newer, damaged or closed to the 
 """
 
 import re
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,8 +11,12 @@ import pytest
 from servers.ports import free_port
 from servers.postgresql import GUARDED
 
+from cutover.claims.homes import homes
+from cutover.core.backend import Backend
 from cutover.core.checkin import minute_of
 from cutover.errors import Conflict, Corrupt, Unavailable
+from cutover.mirror.base import Entry, Rule
+from cutover.mirror.registry import open_outbox
 from cutover.stores import postgresql as postgresql_store
 from cutover.stores import postgresql_schema as schemas
 from cutover.testing.store_helpers import MIGRATION, NOW, check_in, counted, head_of, report, write, write_many
@@ -299,11 +304,11 @@ def test_role_that_may_only_read(store, open_postgresql, postgresql, database, s
 def test_role_of_a_router(store, open_postgresql, postgresql, database, sql):
     """
     The rights that the page on PostgreSQL gives to routers are enough to read, to check in and to fold, and for no
-    more.
+    more; those beside them, to keep homes and to mirror writes.
     """
     sql("DROP ROLE IF EXISTS router")
     page = Path(__file__).parents[2] / "docs/how-to/use-postgresql.md"
-    (script,) = re.findall(r"<<'SQL'\n(.*?)SQL\n", page.read_text(), re.DOTALL)
+    script, beside = re.findall(r"<<'SQL'\n(.*?)SQL\n", page.read_text(), re.DOTALL)
     sql(script)
     router = open_postgresql(postgresql.url(database, user="router"))
 
@@ -314,6 +319,24 @@ def test_role_of_a_router(store, open_postgresql, postgresql, database, sql):
     refused([lambda: write(router, head_of(2))], Unavailable, "no permission")
 
     assert router.fleet(MIGRATION).hours == {minute_of(NOW) // 60: {counted(): 5}}
+
+    url = postgresql.url(database, user="router")
+    with closing(open_outbox(postgresql.url(database))) as operators:
+        operators.create()
+    sql(beside)
+    with homes(url, migration=MIGRATION) as kept, closing(open_outbox(url)) as outbox:
+        assert kept.claim("order", "o-1", Backend.NEW) is Backend.NEW
+        outbox.register(MIGRATION, Rule(flow="cart", name="cart.add"))
+        entry = Entry(
+            migration=MIGRATION,
+            flow="cart",
+            write="cart.add",
+            lane="a",
+            key='"a"',
+            side=Backend.OLD,
+            arguments="[[],{}]",
+        )
+        outbox.done(outbox.record(entry, "holder", 30.0))
     sql("DROP OWNED BY router")
     sql("DROP ROLE router")
 
