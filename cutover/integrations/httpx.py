@@ -18,7 +18,6 @@ from cutover.errors import ConfigurationError
 from cutover.router.calls.switch import is_coroutine
 from cutover.router.current import inside
 from cutover.router.flow import Flow
-from cutover.router.visits import is_synthetic
 
 __all__ = ["HOME", "KEY", "AsyncSwitchTransport", "SwitchTransport"]
 
@@ -70,14 +69,10 @@ class _Switch:
                 yield call
             self._turn_back(request, call, self._bases[side])
         except BaseException as error:
-            self._count(key, side, _outcome_of(request.method, error), perf_counter() - began)
+            self._flow.called(side, _outcome_of(request.method, error), perf_counter() - began, key)
             raise
         else:
-            self._count(key, side, call.outcome, perf_counter() - began)
-
-    def _count(self, key: object, side: Backend, outcome: str, seconds: float) -> None:
-        if not is_synthetic(key):
-            self._flow.called(side, outcome, seconds)
+            self._flow.called(side, call.outcome, perf_counter() - began, key)
 
     def _decided(self, request: httpx.Request) -> tuple[object, Backend]:
         home = request.extensions.get(HOME, UNSET)

@@ -330,10 +330,15 @@ class Flow:
         next(cells.went_well[is_new])
         cells.durations[is_new].append(seconds)
 
-    def called(self, backend: Backend, outcome: str, seconds: float) -> None:
+    def called(self, backend: Backend, outcome: str, seconds: float, key: object = None) -> None:
         """
         Count one call to a back end, and how long it took.
+
+        Args:
+            key: What the call was made with: that of a synthetic visit is none of users.
         """
+        if is_synthetic(key):
+            return
         cells = self.cells
         next(cells.calls[backend, outcome].ticks)
         cells.durations[backend is Backend.NEW].append(seconds)

@@ -114,8 +114,7 @@ class Switch:
         """
         Count a call that raised.
         """
-        if not is_synthetic(key):
-            self.flow.called(side, self.judge.outcome(self.judge.raised(error)), seconds)
+        self.flow.called(side, self.judge.outcome(self.judge.raised(error)), seconds, key)
 
     def after_fork(self) -> None:
         """

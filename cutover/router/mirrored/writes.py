@@ -26,7 +26,7 @@ from cutover.router.current import inside
 from cutover.router.fork_hook import look_after
 from cutover.router.mirrored.delivering import Mirror, error_text
 from cutover.router.mirrored.work import Patience, Work
-from cutover.router.visits import Visit, is_synthetic
+from cutover.router.visits import Visit
 
 if TYPE_CHECKING:
     from cutover.router.flow import Flow
@@ -251,8 +251,7 @@ class _Mirrored:
         """
         Count a call to the authoritative side; the other's are counted as backlog.
         """
-        if not is_synthetic(key):
-            self._flow.called(intent.entry.side, outcome_of(error, self._unknown), perf_counter() - began)
+        self._flow.called(intent.entry.side, outcome_of(error, self._unknown), perf_counter() - began, key)
 
     def _inside(self, side: Backend) -> AbstractContextManager[None]:
         return inside((self._flow.name, side, self._flow.version))
