@@ -2,7 +2,7 @@
 The verbs that change something: apply, set, rollback, freeze, unfreeze, override, work, adopt.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,11 +20,12 @@ from cutover.cli.words import asked, plain, short
 from cutover.core.changes import Proposal
 from cutover.core.ledger import Change
 from cutover.core.migration import Migration
-from cutover.errors import StoreError, Unavailable
+from cutover.errors import StoreError
 from cutover.operations import intents
 from cutover.operations.commit import Outcome
 from cutover.operations.control import APPLIED, Control
 from cutover.operations.intents import Intent
+from cutover.operations.questions import Question
 from cutover.operations.waiting import Confirmation
 
 __all__ = ["VERBS", "carry_out"]
@@ -42,10 +43,7 @@ def apply_(session: Session, edit: Edit, file: str) -> int:
     """
     definition = Migration.load(file)
     with session.opened(edit) as control:
-        if not edit.yes and not edit.dry_run:
-            edit = _confirmed_apply(session, control, definition, edit)
-        intent = intents.apply(definition, confirm=edit.yes or edit.dry_run)
-        code = carry_out(session, control, intent, edit, creates=definition.name)
+        code = carry_out(session, control, intents.apply(definition), edit, creates=definition.name)
         if not edit.dry_run and not session.as_json:
             _note_several(session, control)
         return code
@@ -81,9 +79,6 @@ def set_(
         raise click.UsageError("--shadow is for all keys of a flow: leave out --cohort, or name its dial too.")
     intent = intents.set_dial(target, percent, cohort=cohort, evict=evict, all_cohorts=all_cohorts, shadow=shadow)
     with session.opened(edit) as control:
-        if evict and not edit.yes and not edit.dry_run:
-            control.propose(intent, expect=edit.expect)  # what is refused is not asked about
-            session.ask(f"Visits on NEW in {target} would end now. Go on?")
         return carry_out(session, control, intent, edit)
 
 
@@ -171,37 +166,10 @@ def adopt_(session: Session, edit: Edit) -> int:
     then on.
     """
     with session.opened(edit) as control:
-        if not edit.yes and not edit.dry_run:
-            session.ask(f"Every instance would follow the history in {control.store.url}. Go on?")
         return carry_out(session, control, intents.adopt(control.epochs()), edit)
 
 
 VERBS = (apply_, set_, rollback_, freeze_, unfreeze_, override_, work_, adopt_)
-
-
-def _confirmed_apply(session: Session, control: Control, definition: Migration, edit: Edit) -> Edit:
-    """
-    Ask where keys would move; what was confirmed is then done at the version that it was shown for, or not at all.
-    """
-    intent = intents.apply(definition, confirm=True)
-    proposal = control.propose(intent, expect=edit.expect, migration=definition.name, creates=True)
-    if proposal.before is None and (others := _others(control)):
-        session.ask(f"The store holds {others}; {definition.name} would be another migration. Go on?")
-    if not proposal.moves or proposal.before is None:
-        # Not confirmed: should another change come first, after which keys would move, the verb is refused.
-        return edit
-    session.ask("This definition would move keys. Go on?", details=tuple(str(move) for move in proposal.moves))
-    head = proposal.before.head
-    return attrs.evolve(edit, expect=f"{head.version}:{head.hash}", yes=True)
-
-
-def _others(control: Control) -> str:
-    try:
-        return ", ".join(control.store.migrations())
-    except Unavailable as error:
-        if error.missing:
-            return ""
-        raise
 
 
 def carry_out(
@@ -222,8 +190,11 @@ def carry_out(
         left: Counts what still reaches NEW, once it is done.
     """
     if edit.dry_run:
-        proposal = control.propose(intent, expect=edit.expect, migration=creates, creates=creates is not None)
-        _print_dry_run(session, proposal, left and left())
+        asked: list[Question] = []
+        proposal = control.propose(
+            intent, expect=edit.expect, migration=creates, creates=creates is not None, confirm=asked.extend
+        )
+        _print_dry_run(session, proposal, asked, left and left())
         return ExitCode.DONE
     outcome = control.carry_out(
         intent,
@@ -232,6 +203,7 @@ def carry_out(
         expect=edit.expect,
         migration=creates,
         creates=creates is not None,
+        confirm=edit.yes or session.ask,
     )
     if then is not None:
         then()
@@ -279,14 +251,18 @@ def _waited(control: Control, change: Change, seconds: float | None) -> tuple[Co
         return None, plain(str(error))
 
 
-def _print_dry_run(session: Session, proposal: Proposal, left: HomesLeft | None) -> None:
+def _print_dry_run(session: Session, proposal: Proposal, questions: Sequence[Question], left: HomesLeft | None) -> None:
     if session.as_json:
-        document = {"dry_run": True, **_proposal_document(proposal)}
+        document = {"dry_run": True, **_proposal_document(proposal), "questions": [attrs.asdict(q) for q in questions]}
         session.print_json(document if left is None else {**document, "homes": left.document()})
         return
     session.print(f"dry run: {asked(proposal.verb, proposal.arguments)}, nothing is written")
     for line in _lines(proposal):
         session.print(f"  {line}")
+    for question in questions:
+        session.print(f"  would ask first: {plain(question.text)}")
+        for detail in question.details:
+            session.print(f"    {plain(detail)}")
     if left is not None:
         print_homes_left(session, left)
 

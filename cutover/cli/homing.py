@@ -15,6 +15,7 @@ from cutover.cli.listing import homes_table
 from cutover.cli.options import changing, homes_option, looking
 from cutover.cli.session import Edit, Session, console
 from cutover.errors import ConfigurationError
+from cutover.operations.questions import Question
 from cutover.operations.rehoming import Things, on_record
 
 __all__ = ["VERBS"]
@@ -61,7 +62,8 @@ def rehome_(session: Session, edit: Edit, kind: str, file: BinaryIO, place: str 
         if edit.dry_run:
             return carry_out(session, control, things.would_move(opened), edit)
         if not edit.yes:
-            session.ask(f"{len(things.ids)} of the kind {things.kind} would live on NEW from now on. Go on?")
+            text = f"{len(things.ids)} of the kind {things.kind} live on NEW from now on"
+            session.ask([Question(text=text)])
         intent = control.move_homes(things, opened, reason=edit.reason, ticket=edit.ticket, expect=edit.expect)
         with on_record():  # what was expected was there before the homes were written
             return carry_out(session, control, intent, attrs.evolve(edit, expect=None))

@@ -18,6 +18,7 @@ from cutover.cli.words import age, plain
 from cutover.clock import utc_now
 from cutover.operations.control import Control
 from cutover.operations.mirroring import Mirrors, MirrorStatus
+from cutover.operations.questions import Question
 from cutover.operations.stamp import Stamp
 
 __all__ = ["VERBS"]
@@ -106,7 +107,7 @@ def drop_(session: Session, edit: Edit, ids: list[int] | None, *, outbox: str | 
         stamp = Stamp.make(actor=control.actor, reason=edit.reason)
         if not edit.yes:
             which = "Every dead letter" if ids is None else f"Dead letters {', '.join(map(str, ids))}"
-            session.ask(f"{which} would never reach the side that lacks it. Go on?")
+            session.ask([Question(text=f"{which} will never reach the side that lacks it")])
         done = mirrors.drop(control.migration, ids, actor=stamp.actor, reason=stamp.reason, at=utc_now())
     return _finish(session, "dropped", done)
 

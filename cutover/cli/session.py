@@ -5,7 +5,7 @@ What a command works with: the opened migration and the two streams.
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 from cutover.cli.failures import ExitCode, Failure
+from cutover.cli.words import plain
 from cutover.operations.control import Control, control
+from cutover.operations.questions import Question
 
 __all__ = ["Edit", "Session", "console"]
 
@@ -90,7 +92,7 @@ class Session:
         """
         console(stderr=True).print(Text(text), soft_wrap=True)
 
-    def ask(self, question: str, *, details: tuple[str, ...] = ()) -> None:
+    def ask(self, questions: Sequence[Question]) -> None:
         """
         Ask whether to go on.
 
@@ -98,10 +100,14 @@ class Session:
             Failure: If the answer is no; or if there is no terminal, and so nobody to ask.
         """
         if not sys.stdin.isatty():
-            raise Failure(f"{question} There is no terminal to ask; add --yes", ExitCode.USAGE, details=details)
-        for detail in details:
-            self.note(f"  {detail}")
-        if not click.confirm(question, err=True):
+            text = " ".join(f"{question.text}." for question in questions)
+            details = tuple(detail for question in questions for detail in question.details)
+            raise Failure(f"{text} There is no terminal to ask; add --yes", ExitCode.USAGE, details=details)
+        for question in questions:
+            self.note(f"{plain(question.text)}:" if question.details else f"{plain(question.text)}.")
+            for detail in question.details:
+                self.note(f"  {plain(detail)}")
+        if not click.confirm("Go on?", err=True):
             raise Failure("not confirmed; nothing was written", ExitCode.REFUSED)
 
 

@@ -28,6 +28,7 @@ LOOK_UPS: Final = 4
 SECRET_BYTES: Final = 32
 
 Read = Callable[[], Basis]
+Confirm = Callable[[Proposal], bool]
 Expect = str | int | Expectation | None
 
 
@@ -56,11 +57,16 @@ def commit(
     *,
     expect: Expectation | None = None,
     now: Callable[[], datetime],
+    confirm: Confirm = lambda _: False,
 ) -> Outcome:
     """
     Carry an intent out.
 
     Without *expect*, an intent that lost a race is computed again on what the store holds then.
+
+    Args:
+        confirm: Gets each proposal before it is written, and raises where nobody agrees to it. It tells whether
+            somebody was asked: what was agreed to is done on that very state, or not at all.
 
     Raises:
         Conflict: If the store is not at *expect*, or too many races were lost.
@@ -71,6 +77,7 @@ def commit(
         proposal = proposed(basis, intent, expect)
         if proposal.is_empty:
             return _unchanged(store, basis, proposal)
+        was_asked = confirm(proposal)
         at, schema = now(), _schema(store, basis.migration, now)
         change, after = seal(
             proposal, at=at, actor=stamp.actor, reason=stamp.reason, ticket=stamp.ticket, schema=schema
@@ -78,7 +85,7 @@ def commit(
         try:
             _append(store, basis, change, after)
         except Conflict:
-            if expect is not None:
+            if expect is not None or was_asked:
                 raise
             time.sleep(CHANCE.uniform(0, min(LONGEST_PAUSE, 0.005 * 2**attempt)))
             continue

@@ -22,6 +22,7 @@ from cutover.operations.intents import Intent
 from cutover.operations.mirroring import Mirrors
 from cutover.operations.observer import Observer
 from cutover.operations.preview import Preview
+from cutover.operations.questions import Ask, Situation, questions, refuse
 from cutover.operations.rehoming import Place, Things, on_record, opened
 from cutover.operations.stamp import Stamp, actor_of
 from cutover.stores.base import Source
@@ -59,7 +60,8 @@ class Control(Observer):
     Every verb that changes something reads the state, computes the new one and writes it with compare-and-swap. With
     ``expect`` it raises `Conflict` where the store is at another change; without, it is computed again. Each raises
     `ConfigurationError` for what cannot be meant, `Refused` for what a rule forbids, `Unavailable` where nothing was
-    written, and `OutcomeUnknown` where it may have been.
+    written, and `OutcomeUnknown` where it may have been. ``confirm=True`` goes on where a verb would ask first, and is
+    `Refused` with the `details` of the question otherwise.
 
     Attributes:
         actor: Who acts.
@@ -96,11 +98,16 @@ class Control(Observer):
             The change; where the definition is stored already, the last change: no version is added.
 
         Raises:
-            Refused: If keys would move and *confirm* is not set; its `details` list them.
+            Refused: If users would change sides and *confirm* is not set; its `details` list them.
         """
-        intent = intents.apply(definition, confirm=confirm)
         return self.carry_out(
-            intent, migration=definition.name, reason=reason, ticket=ticket, expect=expect, creates=True
+            intents.apply(definition),
+            migration=definition.name,
+            reason=reason,
+            ticket=ticket,
+            expect=expect,
+            creates=True,
+            confirm=confirm,
         ).change
 
     def set(
@@ -115,6 +122,7 @@ class Control(Observer):
         evict: bool = False,
         all_cohorts: bool = False,
         shadow: object = None,
+        confirm: bool = False,
     ) -> Change:
         """
         Set the dial of a flow, or of every flow of a journey.
@@ -126,9 +134,10 @@ class Control(Observer):
             evict: End the visits on NEW; only with a lowered dial.
             all_cohorts: Let every cohort follow the flow.
             shadow: Percentage of the keys for which the other side is asked too; None leaves it as it is.
+            confirm: Raise the dial also within an hour of somebody else's rollback.
         """
         intent = intents.set_dial(target, percent, cohort=cohort, evict=evict, all_cohorts=all_cohorts, shadow=shadow)
-        return self.carry_out(intent, reason=reason, ticket=ticket, expect=expect).change
+        return self.carry_out(intent, reason=reason, ticket=ticket, expect=expect, confirm=confirm).change
 
     def rollback(self, target: str | None, *, reason: str, ticket: str = "") -> Change:
         """
@@ -151,7 +160,15 @@ class Control(Observer):
         return self.carry_out(intents.unfreeze(), reason=reason, ticket=ticket, expect=expect).change
 
     def override(
-        self, target: str, key: object, side: object, *, reason: str, ticket: str = "", expect: Expect = None
+        self,
+        target: str,
+        key: object,
+        side: object,
+        *,
+        reason: str,
+        ticket: str = "",
+        expect: Expect = None,
+        confirm: bool = False,
     ) -> Change:
         """
         Put one key on one side by name; the ledger does not tell the key.
@@ -159,7 +176,8 @@ class Control(Observer):
         Args:
             side: A `Backend`, "old", "new" or the side's own name; None takes the override back.
         """
-        return self.carry_out(intents.override(target, key, side), reason=reason, ticket=ticket, expect=expect).change
+        intent = intents.override(target, key, side)
+        return self.carry_out(intent, reason=reason, ticket=ticket, expect=expect, confirm=confirm).change
 
     def work(self, item: str, percent: object, *, reason: str, ticket: str = "", expect: Expect = None) -> Change:
         """
@@ -257,28 +275,64 @@ class Control(Observer):
         expect: Expect = None,
         migration: str | None = None,
         creates: bool = False,
+        confirm: bool | Ask = False,
     ) -> Outcome:
         """
         Carry any intent out: what the verbs above are made of, for those who want to know more of the outcome.
 
         Args:
             creates: The migration, or its place, need not be there yet.
+            confirm: Whether open questions are agreed to, or somebody to ask.
         """
         stamp = Stamp.make(actor=self.actor, reason=reason, ticket=ticket)
         expectation = None if expect is None else Expectation.parse(expect)
         store, name = self._writable(), self._named(migration)
         read, asked = partial(self._read, name, creates=creates), self.mirrors.checked(intent)
-        return self.mirrors.noted(commit(store, read, asked, stamp, expect=expectation, now=self._now))
+        confirmed = partial(self._confirmed, expect=expectation, confirm=confirm)
+        return self.mirrors.noted(
+            commit(store, read, asked, stamp, expect=expectation, now=self._now, confirm=confirmed)
+        )
 
     def propose(
-        self, intent: Intent, *, expect: Expect = None, migration: str | None = None, creates: bool = False
+        self,
+        intent: Intent,
+        *,
+        expect: Expect = None,
+        migration: str | None = None,
+        creates: bool = False,
+        confirm: bool | Ask = True,
     ) -> Proposal:
         """
         Compute what an intent would do, and write nothing.
+
+        Args:
+            confirm: As in `carry_out`.
         """
         expectation = None if expect is None else Expectation.parse(expect)
         basis = self._read(self._named(migration), creates=creates, is_dry=True)
-        return self.mirrors.with_notes(proposed(basis, self.mirrors.checked(intent), expectation))
+        proposal = proposed(basis, self.mirrors.checked(intent), expectation)
+        self._confirmed(proposal, expect=expectation, confirm=confirm)
+        return self.mirrors.with_notes(proposal)
+
+    def _confirmed(self, proposal: Proposal, *, expect: Expectation | None, confirm: bool | Ask) -> bool:
+        """
+        Put the open questions, if any, and tell whether somebody was asked.
+        """
+        if confirm is True:
+            return False
+        ask = refuse if confirm is False else confirm
+        situation = Situation(
+            proposal=proposal,
+            actor=self.actor,
+            expect=expect,
+            store=self.store,
+            now=self._now(),
+            of_person=confirm is not False,
+        )
+        found = questions(situation)
+        if found:
+            ask(found)
+        return bool(found)
 
     def _named(self, migration: str | None) -> str:
         if migration is None:

@@ -15,7 +15,7 @@ from cutover.core.checkin import CheckIn
 from cutover.core.migration import Migration
 from cutover.core.percent import parse_percent
 from cutover.core.snapshot import NO_HASH, Head, Snapshot
-from cutover.errors import ConfigurationError, Refused
+from cutover.errors import ConfigurationError
 
 __all__ = [
     "INHERIT",
@@ -69,12 +69,9 @@ class Basis:
 Intent = Callable[[Basis], Proposal]
 
 
-def apply(definition: Migration, *, confirm: bool = False) -> Intent:
+def apply(definition: Migration) -> Intent:
     """
     Store a definition.
-
-    Args:
-        confirm: Also where keys would move; without it the intent is `Refused` with the list.
     """
     first = Snapshot(
         definition=definition,
@@ -83,14 +80,7 @@ def apply(definition: Migration, *, confirm: bool = False) -> Intent:
         dials=dict.fromkeys(definition.flows, 0),
         work=dict.fromkeys(definition.work, 0),
     )
-
-    def propose(basis: Basis) -> Proposal:
-        proposal = changes.apply(basis.snapshot, definition, first)
-        if not confirm and (moves := proposal.moves):
-            raise Refused("this definition would move keys; confirm to go on", details=[str(move) for move in moves])
-        return proposal
-
-    return propose
+    return lambda basis: changes.apply(basis.snapshot, definition, first)
 
 
 def set_dial(

@@ -11,6 +11,7 @@ from cutover.core.migration import Migration
 from cutover.operations import intents
 from cutover.operations.commit import Expect
 from cutover.operations.intents import Intent
+from cutover.operations.questions import Ask
 from cutover.operations.rehoming import Place, Things, opened
 
 __all__ = ["Preview", "Propose"]
@@ -22,7 +23,13 @@ class Propose(Protocol):
     """
 
     def __call__(
-        self, intent: Intent, *, expect: Expect = None, migration: str | None = None, creates: bool = False
+        self,
+        intent: Intent,
+        *,
+        expect: Expect = None,
+        migration: str | None = None,
+        creates: bool = False,
+        confirm: bool | Ask = True,
     ) -> Proposal:
         """
         Compute an intent on what a store holds.
@@ -46,8 +53,8 @@ class Preview:
         """
         Try `Control.apply`.
         """
-        intent = intents.apply(definition, confirm=confirm)
-        return self._propose(intent, expect=expect, migration=definition.name, creates=True)
+        intent = intents.apply(definition)
+        return self._propose(intent, expect=expect, migration=definition.name, creates=True, confirm=confirm)
 
     def set(
         self,
@@ -59,12 +66,13 @@ class Preview:
         evict: bool = False,
         all_cohorts: bool = False,
         shadow: object = None,
+        confirm: bool = False,
     ) -> Proposal:
         """
         Try `Control.set`.
         """
         intent = intents.set_dial(target, percent, cohort=cohort, evict=evict, all_cohorts=all_cohorts, shadow=shadow)
-        return self._propose(intent, expect=expect)
+        return self._propose(intent, expect=expect, confirm=confirm)
 
     def rollback(self, target: str | None) -> Proposal:
         """
@@ -84,11 +92,13 @@ class Preview:
         """
         return self._propose(intents.unfreeze(), expect=expect)
 
-    def override(self, target: str, key: object, side: object, *, expect: Expect = None) -> Proposal:
+    def override(
+        self, target: str, key: object, side: object, *, expect: Expect = None, confirm: bool = False
+    ) -> Proposal:
         """
         Try `Control.override`.
         """
-        return self._propose(intents.override(target, key, side), expect=expect)
+        return self._propose(intents.override(target, key, side), expect=expect, confirm=confirm)
 
     def work(self, item: str, percent: object, *, expect: Expect = None) -> Proposal:
         """

@@ -101,6 +101,29 @@ def test_verbs_that_ask_exit_2_without_a_terminal(shop, arguments):
     assert len(shop.texts()) == 3
 
 
+def test_a_raise_over_a_rollback_asks(shop):
+    """
+    Within an hour of somebody else's rollback a raise exits 2 without a terminal and says who rolled back and why;
+    a dry run shows it, and --expect or --yes goes on.
+    """
+    shop.run("set", "purchase", "80", "--reason", "x")
+    shop.run("rollback", "purchase", "--reason", "payments fail", "--actor", "one")
+    again = ("set", "purchase", "20", "--reason", "lower it", "--actor", "another")
+
+    asked, tried = shop.run(*again), shop.run(*again, "--dry-run")
+
+    assert (asked.returncode, asked.stdout) == (2, "")
+    assert "change 3: one rolled back purchase" in asked.stderr
+    assert "payments fail" in asked.stderr
+    assert (tried.returncode, tried.stderr) == (0, "")
+    assert "would ask first:" in tried.stdout
+    assert "one rolled back purchase" in tried.stdout
+    assert "one rolled back" in shop.json(*again, "--dry-run")["questions"][0]["details"][0]
+    assert len(shop.texts()) == 3
+    assert shop.run(*again, "--expect", "3").returncode == 0
+    assert shop.run("set", "pay", "30", *again[3:], "--yes").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("target", "percent", "wrong", "code"),
     [("nope", "0", "there is no flow", 2), ("browse", "60", "evict", 1)],
@@ -285,7 +308,7 @@ def test_a_second_migration_in_a_store(shop):
     ended = shop.run("status")
 
     assert asked.returncode == 2
-    assert "The store holds shop; shpo would be another migration. Go on?" in asked.stderr
+    assert "The store holds shop; shpo would be another migration. There is no terminal" in asked.stderr
     assert done.returncode == 0
     assert "note: this store holds 2 migrations (shop, shpo); name one from now on" in done.stderr
     assert ended.returncode == 2

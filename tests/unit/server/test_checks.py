@@ -78,7 +78,7 @@ def test_the_first_change(clock):
     """
     The first change of a migration begins with nothing.
     """
-    intent = intents.apply(Migration.parse(DEFINITION), confirm=False)
+    intent = intents.apply(Migration.parse(DEFINITION))
     proposal = intent(Basis(migration="shop", snapshot=None))
     change, after = seal(proposal, at=clock(), actor="rina", reason="on")
     check_written("shop", expect=None, head=after.head, change=change.encode(), snapshot=after.encode(), document=None)
