@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 TYPED := cutover $(wildcard demo)
+# It looks for the package beside the first python of the path, and on its own asks the net for newer versions.
+PYRIGHT := PATH="$(CURDIR)/$(BIN):$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 
 .PHONY: help setup demo check test docs bench clean
 
@@ -37,6 +39,8 @@ check: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy $(TYPED)
+	@echo "pyright --verifytypes cutover"
+	@report=$$($(PYRIGHT) --verifytypes cutover --ignoreexternal) || { echo "$$report"; exit 1; }
 	$(BIN)/lint-imports
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 

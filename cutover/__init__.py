@@ -8,10 +8,12 @@ Move a running business from one back end to another, flow by flow, without its 
 Applications need `connect`; operators `control`, or the command line.
 """
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from cutover.core.backend import Backend, Decision, Reason
 from cutover.core.migration import Migration
+from cutover.core.snapshot import Snapshot
 from cutover.errors import (
     ConfigurationError,
     Conflict,
@@ -25,18 +27,22 @@ from cutover.errors import (
 from cutover.router.connect import connect
 from cutover.router.flow import Flow
 from cutover.router.journey import Journey
+from cutover.router.request import Request
 from cutover.router.router import Router
 from cutover.router.visits import Visit
 from cutover.version import VERSION as __version__  # noqa: N811 - the name that tools look for
 
 if TYPE_CHECKING:
     from cutover.claims.homes import Homes, homes
-    from cutover.operations.control import control
+    from cutover.core.ledger import Change
+    from cutover.operations.control import Control, control
 
 __all__ = [
     "Backend",
+    "Change",
     "ConfigurationError",
     "Conflict",
+    "Control",
     "Corrupt",
     "CutoverError",
     "Decision",
@@ -47,7 +53,9 @@ __all__ = [
     "OutcomeUnknown",
     "Reason",
     "Refused",
+    "Request",
     "Router",
+    "Snapshot",
     "StoreError",
     "Unavailable",
     "Visit",
@@ -57,14 +65,22 @@ __all__ = [
     "homes",
 ]
 
+# Loaded on first use: an application that only routes loads neither the operators' side nor the engines of homes.
+LATER: Final = {
+    "Change": "cutover.core.ledger",
+    "Control": "cutover.operations.control",
+    "Homes": "cutover.claims.homes",
+    "control": "cutover.operations.control",
+    "homes": "cutover.claims.homes",
+}
 
-def __getattr__(name: str) -> Any:
-    if name == "control":  # an application that only routes does not load the operators' side
-        from cutover.operations.control import control  # noqa: PLC0415
+if not TYPE_CHECKING:  # or every misspelt name would be one of an unknown type
 
-        return control
-    if name in {"Homes", "homes"}:  # nor the engines of homes
-        from cutover.claims import homes  # noqa: PLC0415
+    def __getattr__(name: str) -> Any:
+        if name in LATER:
+            return getattr(import_module(LATER[name]), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-        return getattr(homes, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -62,7 +62,7 @@ class Refused(CutoverError):
 
     def __init__(self, message: str, *, details: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.details = tuple(details)
+        self.details: tuple[str, ...] = tuple(details)
 
 
 class OutcomeUnknown(CutoverError):

@@ -43,9 +43,9 @@ def cli(context: click.Context) -> None:
     help_without_verb(context)
 
 
-for module in (changing, homing, looking, comparing, mirroring, instances, metrics, serving, emergency):
-    for verb in module.VERBS:
-        cli.add_command(verb)
+for _module in (changing, homing, looking, comparing, mirroring, instances, metrics, serving, emergency):
+    for _verb in _module.VERBS:
+        cli.add_command(_verb)
 
 
 def run(arguments: Sequence[str]) -> int:

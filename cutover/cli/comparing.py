@@ -23,7 +23,7 @@ from cutover.operations.comparing import Comparisons, FlowComparisons
 
 __all__ = ["VERBS"]
 
-WORDS: Final = {
+WORDS: Final[dict[bool | None, str]] = {
     None: "how far OLD differs from itself was not measured",
     True: "more than OLD from itself",
     False: "not more than OLD may differ from itself",

@@ -41,10 +41,10 @@ def _snapshot(ctx: click.Context) -> Snapshot | None:
         return None
 
 
-flows = _names(lambda snapshot: (*snapshot.definition.flows, *snapshot.definition.journeys))
-only_flows = _names(lambda snapshot: snapshot.definition.flows)
-cohorts = _names(lambda snapshot: snapshot.definition.cohorts)
-work_items = _names(lambda snapshot: snapshot.definition.work)
+flows: Completer = _names(lambda snapshot: (*snapshot.definition.flows, *snapshot.definition.journeys))
+only_flows: Completer = _names(lambda snapshot: snapshot.definition.flows)
+cohorts: Completer = _names(lambda snapshot: snapshot.definition.cohorts)
+work_items: Completer = _names(lambda snapshot: snapshot.definition.work)
 
 
 def migrations(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -4,7 +4,7 @@ The verb `metrics`: what a store knows of the migration and its whole fleet, for
 
 import time
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import click
 from prometheus_client import CollectorRegistry, Metric, generate_latest, start_http_server
@@ -43,7 +43,7 @@ class Exporter:
     """
 
     def __init__(self, control: Control) -> None:
-        self.registry = Shown()
+        self.registry: Shown = Shown()
         self._control = control
         self._telemetry = Telemetry(instruments_on(self.registry), tuple, tuple, None)
         self._fleet = FleetGauges(self.registry)
@@ -67,27 +67,18 @@ class Exporter:
         self._fleet.show(snapshot, fleet, now=utc_now())
 
 
-class Address(click.ParamType):  # type: ignore[type-arg]  # generic in newer click only
+def address(value: str) -> tuple[str, int]:
     """
-    ``PORT`` or ``HOST:PORT``; without a host, this machine alone.
+    Read ``PORT`` or ``HOST:PORT``; without a host, this machine alone is meant.
     """
-
-    name = "address"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        """
-        Read an address.
-        """
-        if isinstance(value, tuple):
-            return value
-        host, _, port = str(value).rpartition(":")
-        if not port.isdecimal() or not 0 < int(port) < 1 << 16:
-            self.fail(f"{value!r} is no address; allowed: PORT or HOST:PORT", param, ctx)
-        return host.strip("[]") or LOOPBACK, int(port)
+    host, _, port = value.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise click.BadParameter(f"{value!r} is no address; allowed: PORT or HOST:PORT")
+    return host.strip("[]") or LOOPBACK, int(port)
 
 
 @click.command("metrics")
-@click.option("--listen", type=Address(), metavar="[HOST:]PORT", help="Serve them until stopped; else print them once.")
+@click.option("--listen", type=address, metavar="[HOST:]PORT", help="Serve them until stopped; else print them once.")
 @looking
 def metrics_(session: Session, listen: tuple[str, int] | None) -> int:
     """

@@ -13,30 +13,21 @@ from cutover.cli.completing import dial_values, flows, migrations
 from cutover.cli.failures import ExitCode
 from cutover.cli.session import Edit, Session
 
-__all__ = ["Duration", "changing", "help_without_verb", "homes_option", "looking", "outbox_option", "percent", "target"]
+__all__ = ["changing", "duration", "help_without_verb", "homes_option", "looking", "outbox_option", "percent", "target"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
-class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer click only
+def duration(value: str) -> float:
     """
-    A span such as ``30s``, ``2m`` or ``1h``, as seconds.
+    Read a span such as ``30s``, ``2m`` or ``1h``, as seconds.
     """
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """
-        Read a span.
-        """
-        if isinstance(value, float):
-            return value
-        match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smh]?)", str(value).strip())
-        if match is None:
-            self.fail(f"{value!r} is no duration; allowed: such as 30s, 2m or 1h", param, ctx)
-        return float(match[1]) * SECONDS[match[2]]
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smh]?)", value.strip())
+    if match is None:
+        raise click.BadParameter(f"{value!r} is no duration; allowed: such as 30s, 2m or 1h")
+    return float(match[1]) * SECONDS[match[2]]
 
 
 def help_without_verb(context: click.Context) -> None:
@@ -150,7 +141,7 @@ def _edit_options(reason: str | None, *, expects: bool) -> tuple[Callable[[Any],
         click.option("--dry-run", is_flag=True, help="Say whom it would move, and write nothing."),
         click.option(
             "--wait",
-            type=Duration(),
+            type=duration,
             is_flag=False,
             flag_value="30s",
             default=None,

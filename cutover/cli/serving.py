@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from cutover.cli.failures import ExitCode
-from cutover.cli.metrics import Address
+from cutover.cli.metrics import address
 from cutover.cli.options import looking, outbox_option
 from cutover.cli.session import Session
 from cutover.errors import ConfigurationError
@@ -46,7 +46,7 @@ def _hash_token(context: click.Context, parameter: click.Parameter, value: str |
 
 @click.command("serve")
 @click.option(
-    "--listen", type=Address(), default=("127.0.0.1", 8321), metavar="[HOST:]PORT", help="Where; else 127.0.0.1:8321."
+    "--listen", type=address, default="127.0.0.1:8321", metavar="[HOST:]PORT", help="Where; else 127.0.0.1:8321."
 )
 @click.option(
     "--tokens",

@@ -8,7 +8,9 @@ from typing import Final
 from cutover.core.bucketing import PARTS
 from cutover.errors import ConfigurationError
 
-__all__ = ["format_percent", "parse_percent"]
+__all__ = ["Percent", "format_percent", "parse_percent"]
+
+Percent = int | float | str | Decimal
 
 PARTS_PER_PERCENT: Final = PARTS // 100
 STEP: Final = Decimal("0.001")

@@ -72,13 +72,13 @@ class Rules:
             if isinstance(given, type) or not isinstance(given, Carrier | _LikeTheVisit | None):
                 raise ConfigurationError(f"{name} is {given!r}; allowed: a Cookie, a Header, a Session, or None")
         self._told = False
-        self.journey = journey
-        self.key = key
-        self.cohort = cohort
-        self.was = was
-        self.synthetic = synthetic
-        self.carrier = (carrier or Cookie()).named_for(journey.name)
-        self.guest = _guest_carrier(self.carrier, guest)
+        self.journey: Journey = journey
+        self.key: Asking | None = key
+        self.cohort: Asking | None = cohort
+        self.was: Asking | None = was
+        self.synthetic: Asking | None = synthetic
+        self.carrier: Carrier | Cookie = (carrier or Cookie()).named_for(journey.name)
+        self.guest: Carrier | None = _guest_carrier(self.carrier, guest)
 
     def check_beside(self, other: "Rules") -> None:
         """

@@ -11,10 +11,12 @@ import attrs
 from cutover.claims.base import Rehomed
 from cutover.claims.homes import Homes
 from cutover.claims.ids import Id
+from cutover.core.backend import Backend
 from cutover.core.changes import Proposal
 from cutover.core.checkin import CheckIn
 from cutover.core.ledger import Change, Expectation
 from cutover.core.migration import Migration
+from cutover.core.percent import Percent
 from cutover.errors import ConfigurationError, Refused
 from cutover.operations import intents
 from cutover.operations.commit import Expect, Outcome, commit, proposed
@@ -80,7 +82,7 @@ class Control(Observer):
     ) -> None:
         super().__init__(store, migration=migration, owns_store=owns_store, now=now, mirrors=mirrors)
         self.actor = actor
-        self.preview = Preview(self.propose, self.epochs, lambda: self.migration)
+        self.preview: Preview = Preview(self.propose, self.epochs, lambda: self.migration)
 
     def apply(
         self,
@@ -113,7 +115,7 @@ class Control(Observer):
     def set(
         self,
         target: str,
-        percent: object,
+        percent: Percent | None,
         *,
         reason: str,
         ticket: str = "",
@@ -121,7 +123,7 @@ class Control(Observer):
         cohort: str | None = None,
         evict: bool = False,
         all_cohorts: bool = False,
-        shadow: object = None,
+        shadow: Percent | None = None,
         confirm: bool = False,
     ) -> Change:
         """
@@ -163,7 +165,7 @@ class Control(Observer):
         self,
         target: str,
         key: object,
-        side: object,
+        side: Backend | str | None,
         *,
         reason: str,
         ticket: str = "",
@@ -179,7 +181,7 @@ class Control(Observer):
         intent = intents.override(target, key, side)
         return self.carry_out(intent, reason=reason, ticket=ticket, expect=expect, confirm=confirm).change
 
-    def work(self, item: str, percent: object, *, reason: str, ticket: str = "", expect: Expect = None) -> Change:
+    def work(self, item: str, percent: Percent, *, reason: str, ticket: str = "", expect: Expect = None) -> Change:
         """
         Say how far a work item has come.
         """

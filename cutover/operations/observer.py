@@ -50,7 +50,7 @@ class Observer:
         mirrors: Mirrors | None = None,
     ) -> None:
         self.store = store
-        self.mirrors = mirrors or Mirrors(None)
+        self.mirrors: Mirrors = mirrors or Mirrors(None)
         self._asked = self._resolved = migration
         self._owns_store = owns_store
         self._now = now or (store.now if isinstance(store, Store) else utc_now)

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from cutover.claims.ids import Id
+from cutover.core.backend import Backend
 from cutover.core.changes import Proposal
 from cutover.core.migration import Migration
+from cutover.core.percent import Percent
 from cutover.operations import intents
 from cutover.operations.commit import Expect
 from cutover.operations.intents import Intent
@@ -59,13 +61,13 @@ class Preview:
     def set(
         self,
         target: str,
-        percent: object,
+        percent: Percent | None,
         *,
         expect: Expect = None,
         cohort: str | None = None,
         evict: bool = False,
         all_cohorts: bool = False,
-        shadow: object = None,
+        shadow: Percent | None = None,
         confirm: bool = False,
     ) -> Proposal:
         """
@@ -93,14 +95,14 @@ class Preview:
         return self._propose(intents.unfreeze(), expect=expect)
 
     def override(
-        self, target: str, key: object, side: object, *, expect: Expect = None, confirm: bool = False
+        self, target: str, key: object, side: Backend | str | None, *, expect: Expect = None, confirm: bool = False
     ) -> Proposal:
         """
         Try `Control.override`.
         """
         return self._propose(intents.override(target, key, side), expect=expect, confirm=confirm)
 
-    def work(self, item: str, percent: object, *, expect: Expect = None) -> Proposal:
+    def work(self, item: str, percent: Percent, *, expect: Expect = None) -> Proposal:
         """
         Try `Control.work`.
         """

@@ -18,7 +18,6 @@ from cutover.router.background.follower import Follower
 from cutover.router.background.housekeeping import BreakGlass, Housekeeper
 from cutover.router.background.leftovers import Leftovers
 from cutover.router.background.reporting import Reporter
-from cutover.router.flow import CohortOf
 from cutover.router.holding import Holding
 from cutover.router.log import log
 from cutover.router.metrics.instruments import instruments_on
@@ -26,6 +25,7 @@ from cutover.router.metrics.telemetry import Telemetry
 from cutover.router.mirrored.writing import Writing
 from cutover.router.notices import NoticeBoard
 from cutover.router.router import Parts, Router
+from cutover.router.routing import CohortOf
 from cutover.router.tokens import Tokens, secrets_in
 from cutover.stores.base import Source
 from cutover.stores.registry import open_store

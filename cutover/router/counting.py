@@ -60,12 +60,12 @@ class Cell:
     __slots__ = ("backend", "counted", "detail", "flushed", "reported", "ticks")
 
     def __init__(self, counted: Counted, backend: Backend) -> None:
-        self.counted = counted
-        self.backend = backend
+        self.counted: Counted = counted
+        self.backend: Backend = backend
         self.detail: Any = counted.detail
         self.ticks: Iterator[Backend] = repeat(backend, sys.maxsize)
-        self.flushed = 0
-        self.reported = 0
+        self.flushed: int = 0
+        self.reported: int = 0
 
     @property
     def total(self) -> int:
@@ -85,9 +85,9 @@ class Bypass:
     __slots__ = ("_cells", "_lock", "_state", "counted", "flushed", "reported")
 
     def __init__(self, journey: str, cells: tuple[Cell, ...]) -> None:
-        self.counted = Counted(Kind.VISITS, journey, "", "bypassed")
-        self.flushed = 0
-        self.reported = 0
+        self.counted: Counted = Counted(Kind.VISITS, journey, "", "bypassed")
+        self.flushed: int = 0
+        self.reported: int = 0
         self._cells = cells
         # Or a reader could take the sum after it stopped to count. Reentrant, for the handlers of signals.
         self._lock = threading.RLock()
@@ -138,21 +138,25 @@ class FlowCells:
     )
 
     def __init__(self, flow: str) -> None:
-        self.decisions = {
+        self.decisions: dict[tuple[Backend, Reason], Cell] = {
             (backend, reason): Cell(Counted(Kind.REQUESTS, flow, backend, reason), backend)
             for reason, backend in product(Reason, Backend)
             if backend is Backend.OLD or reason not in ONLY_OLD
         }
-        self.synthetic = {side: Cell(Counted(Kind.SYNTHETIC, flow, side, ""), side) for side in Backend}
-        self.calls = {
+        self.synthetic: dict[Backend, Cell] = {
+            side: Cell(Counted(Kind.SYNTHETIC, flow, side, ""), side) for side in Backend
+        }
+        self.calls: dict[tuple[Backend, str], Cell] = {
             (backend, outcome): Cell(Counted(Kind.CALLS, flow, backend, outcome), backend)
             for backend, outcome in product(Backend, OUTCOMES)
         }
 
-        self.fallbacks = Cell(Counted(Kind.FALLBACKS, flow, "", ""), Backend.OLD)
-        self.shadows = {v: Cell(Counted(Kind.SHADOWS, flow, "", v), Backend.OLD) for v in Verdict}
+        self.fallbacks: Cell = Cell(Counted(Kind.FALLBACKS, flow, "", ""), Backend.OLD)
+        self.shadows: dict[Verdict, Cell] = {v: Cell(Counted(Kind.SHADOWS, flow, "", v), Backend.OLD) for v in Verdict}
         self.durations: tuple[Durations, Durations] = (deque(maxlen=MOST_WAITING), deque(maxlen=MOST_WAITING))
-        self.went_well = tuple(self.calls[side, "ok"].ticks for side in (Backend.OLD, Backend.NEW))
+        self.went_well: tuple[Iterator[Backend], ...] = tuple(
+            self.calls[side, "ok"].ticks for side in (Backend.OLD, Backend.NEW)
+        )
         self._by_key = tuple(cell for (_, reason), cell in self.decisions.items() if reason in BY_KEY)
         self._bypasses: dict[str, Bypass] = {}
 

@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from mmh3 import mmh3_32_uintdigest as hash_of
-
 from cutover.core.backend import UNSET, Backend, Decision, Reason
 from cutover.core.bucketing import PARTS, well_formed
 from cutover.core.comparison import Compare, Redact, structure_of
 from cutover.errors import ConfigurationError
 from cutover.router.calls.judging import BROKE_OFF
-from cutover.router.compiled import SLOT_BITS, Circumstances, Dial, FlowPlan, compile_flow
+from cutover.router.compiled import Circumstances, FlowPlan, compile_flow
 from cutover.router.counting import Cell, FlowCells
 from cutover.router.request import Request
+from cutover.router.routing import CohortOf, Routing, Use, routing
 from cutover.router.strangers import kind_of, text_of, truth
 from cutover.router.visits import Visit, is_synthetic
 
@@ -23,13 +22,9 @@ if TYPE_CHECKING:
     from cutover.router.calls.switch import Claiming, Switch
     from cutover.router.mirrored.writing import Writing
 
-__all__ = ["CohortOf", "Flow", "Notices"]
+__all__ = ["Flow", "Notices"]
 
-CohortOf = Callable[[Any], str | None]
-Route = Callable[..., Backend]
 Ticks = Iterator[Backend]
-Dials = dict[str | None, Dial]
-Use = Callable[[Circumstances], None]
 Errors = type[Exception] | tuple[type[Exception], ...]
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,34 +42,20 @@ class Notices(Protocol):
         ...
 
 
-class _Never:
-    """
-    A value of `home` that no caller has: while `Flow` compares with it, every request takes the general path.
-    """
-
-
 LONGEST_REASON = 80  # characters
-NEVER = _Never()
 # A named tuple's own constructor takes twice as long.
 new_decision: Callable[..., Decision] = partial(tuple.__new__, Decision)
 
 
-class Flow:
+class Flow(Routing):
     """
     One flow of a router. Make it once, with `Router.flow`; its methods are meant for every request.
 
     None of them raises, blocks, does I/O or takes a lock, whatever it is given.
 
-    Args of all of them:
-        key: What is bucketed. Text, bytes, int, UUID; anything else by its `str`. None and empty text have no place:
-            they go OLD unless the dial is at 0% or 100%. Or a `Visit`, whose side is kept.
-        cohort: The key's cohort; without it, `cohort_of` of the router is asked.
-        home: Where the thing already lives: a `Backend`, "old" or "new", or the side's own name. None is an unmarked
-            thing, older than the migration: OLD.
-        synthetic: A load test, a probe or a bot: routed as usual, counted apart.
+    `decide`, `peek` and `request` take the arguments of `route`.
 
     Attributes:
-        route: ``route(key, cohort=None, home=UNSET, synthetic=False)`` gives the `Backend`, and counts.
         keeps: What shows its counts, and must live as long as somebody counts with it.
         migration: Whose flow it is, where that is known: of a visit of another migration, only the key counts.
         stay: For `route`: what counts and answers a visit that has the flow on OLD, and one that has it on NEW.
@@ -91,7 +72,7 @@ class Flow:
         "keeps",
         "migration",
         "name",
-        "route",
+        "route",  # in the place of the method
         "stay",
         "switches",
         "use",
@@ -100,18 +81,18 @@ class Flow:
     )
 
     def __init__(self, name: str, notices: Notices, cohort_of: CohortOf | None = None) -> None:
-        self.name = name
+        self.name: str = name
         self.migration: str | None = None
         self.keeps: object = None
         self.switches: list[Switch] = []
         self.writing: Writing | None = None
-        self.cells = FlowCells(name)
+        self.cells: FlowCells = FlowCells(name)
         self._notices = notices
         self._cohort_of = cohort_of
         self.stay: tuple[Ticks, ...] = ()
-        self.version = 0
+        self.version: int = 0
         self._plan = compile_flow(name, Circumstances(), self.cells)
-        self.route, self.use = _route(self, cohort_of)
+        self.use: Use = routing(self, cohort_of)
         self.use(Circumstances())
 
     def __repr__(self) -> str:
@@ -415,67 +396,3 @@ def _decision(flow: str, plan: FlowPlan, key: object, cell: Cell, hash_: int | N
         hash_ = plan.hash(key.key if type(key) is Visit else key)
     position = None if hash_ is None else hash_ * PARTS >> 32
     return new_decision((flow, cell.backend, cell.detail, plan.version, position))
-
-
-def _route(flow: Flow, cohort_of: CohortOf | None) -> tuple[Route, Use]:  # noqa: C901 - the sum over three closures
-    """
-    Build `Flow.route` as a closure: a call then reads cells of it and no attribute.
-
-    Two short paths, for a key alone and for a visit or a key with a cohort or beside overrides, and the general one
-    behind them; each function has few free variables, because a call copies them all. `plain` and `usual` are the
-    values of `home` with which a request may take the short ones: `UNSET`, or a value that nobody has. So one
-    comparison asks for a home and for what the path cannot do.
-
-    Only `use` writes what `route` reads, and not as one: whatever mixture a request meets meanwhile, `new` answers NEW,
-    `old` answers OLD, and each threshold is that of the plan before or of the one after. Where the next plan closes the
-    first path, a request that is in it goes on by the plan before: it must not meet a new dial without its overrides.
-    """
-    plain: object = NEVER
-    usual: object = NEVER
-    salt, threshold = "", 0
-    new: Ticks = iter(())
-    old: Ticks = iter(())
-    dials: Dials = {}
-
-    def route(key: Any, cohort: str | None = None, home: object = UNSET, synthetic: bool = False) -> Backend:
-        try:
-            # Not `key and`: so that a visit, which is no empty text and yet says so, need not raise to get on.
-            if cohort is None and home is plain and key != "" and not synthetic:
-                return next(new if hash_of((salt + key).encode()) < threshold else old)
-        except Exception:  # noqa: BLE001, S110 - not text, or not UTF-8: the next path knows what to do
-            pass
-        return less_plain(key, cohort, home, synthetic)
-
-    def less_plain(key: Any, cohort: str | None, home: object, synthetic: bool) -> Backend:
-        try:
-            # The keys that are not text are most often numbers.
-            text = key if type(key) is str else str(key) if type(key) is int else ""
-            if text and home is usual and not synthetic:
-                if cohort is None and cohort_of is not None:
-                    cohort = cohort_of(key)
-                if type(cohort) is str or cohort is None:
-                    dial = dials[cohort]
-                    hash_ = hash_of((salt + text).encode())
-                    if not dial.overridden[hash_ >> SLOT_BITS]:
-                        return next(dial.new.ticks if hash_ < dial.threshold else dial.old.ticks)
-            elif type(key) is Visit and home is UNSET and not synthetic and key.migration == flow.migration:
-                return next(flow.stay[key.kept[flow.name]])
-        except Exception:  # noqa: BLE001, S110 - such a key, cohort or `cohort_of` is for the general path
-            pass
-        return flow.count(key, cohort, home, synthetic)
-
-    def use(given: Circumstances) -> None:
-        nonlocal plain, usual, salt, threshold, new, old, dials
-        plan = compile_flow(flow.name, given, flow.cells)
-        plain = usual = NEVER
-        flow.adopt_plan(plan)
-        salt, dials = plan.salt or "", plan.dials
-        if plan.salt is None:
-            return  # or a request that has hashed without the salt could meet the first dial
-        usual = UNSET
-        if not plan.overrides and cohort_of is None:
-            dial = dials[None]
-            new, old, threshold = dial.new.ticks, dial.old.ticks, dial.threshold
-            plain = UNSET
-
-    return route, use

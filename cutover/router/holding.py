@@ -16,10 +16,11 @@ from cutover.core.floor import lowered
 from cutover.core.snapshot import Snapshot
 from cutover.router.compiled import Circumstances
 from cutover.router.counting import Counting, Durations
-from cutover.router.flow import CohortOf, Flow
+from cutover.router.flow import Flow
 from cutover.router.journey import Journey
 from cutover.router.mirrored.writing import Writing
 from cutover.router.notices import NoticeBoard
+from cutover.router.routing import CohortOf
 from cutover.router.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Holding:
         self._flows: dict[str, Flow] = {}
         self._journeys: dict[str, Journey] = {}
         self._lock = threading.Lock()
-        self.loaded = threading.Event()
+        self.loaded: threading.Event = threading.Event()
         self.writing: Writing | None = None
 
     @property

@@ -4,7 +4,7 @@ The handle of one journey: where a request enters a visit, or goes on with one.
 
 from collections.abc import Callable, Mapping
 from time import time
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import attrs
 
@@ -16,13 +16,13 @@ from cutover.core.snapshot import Snapshot
 from cutover.core.visit import UNVERSIONED, Claims, Order, entered, resumed
 from cutover.router.compiled import Circumstances, FlowPlan
 from cutover.router.counting import Cell, VisitCells
+from cutover.router.routing import CohortOf
 from cutover.router.strangers import kind_of, text_of, truth
 from cutover.router.tokens import Tokens
 from cutover.router.visits import Visit
 
 __all__ = ["Journey", "JourneyPlan"]
 
-CohortOf = Callable[[Any], str | None]
 UNKNOWN: Final = JourneyDefinition(name="unknown", flows=("unknown",))  # how long visits live until more is known
 
 
@@ -133,10 +133,10 @@ class Journey:
         migration: str | None = None,
         now: Callable[[], float] = time,
     ) -> None:
-        self.name = name
-        self.tokens = tokens
+        self.name: str = name
+        self.tokens: Tokens = tokens
         self.keeps: object = None
-        self.cells = VisitCells(name)
+        self.cells: VisitCells = VisitCells(name)
         self._apart = VisitCells(name)  # of synthetic visits; nobody reads them
         self._notices = notices
         self._cohort_of = cohort_of
@@ -210,7 +210,7 @@ class Journey:
         """
         definition = None if given.snapshot is None else given.snapshot.definition
         migration = self._migration if definition is None else definition.name
-        self.migration = migration
+        self.migration: str | None = migration
         self._plan = JourneyPlan(
             name=self.name,
             audience=None if migration is None else f"{migration}/{self.name}",

@@ -52,7 +52,7 @@ class Visit:
         synthetic: bool = False,
     ) -> None:
         self._journey = journey
-        self.migration = journey.migration
+        self.migration: str | None = journey.migration
         self._claims = claims
         self._lives = lives
         self._token = token
@@ -60,10 +60,10 @@ class Visit:
         self.cohort = cohort
         self.sides = sides
         self.home = home
-        self.rewritten = token is None
+        self.rewritten: bool = token is None
         self.synthetic = synthetic
         is_plain = home is UNSET and not synthetic
-        self.kept = {flow: int(side is Backend.NEW) for flow, side in sides.items()} if is_plain else {}
+        self.kept: dict[str, int] = {flow: int(side is Backend.NEW) for flow, side in sides.items()} if is_plain else {}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.journey!r} on {self.backend.value}>"
@@ -72,8 +72,6 @@ class Visit:
         # `Flow.route` asks every key whether it is empty text. A visit has no text that could be hashed, and says so
         # in the cheapest way there is.
         return (type(other) is not str or other.__len__() != 0) and self is not other
-
-    __hash__ = object.__hash__
 
     @property
     def journey(self) -> str:

@@ -75,7 +75,7 @@ class Access:
     """
 
     def __init__(self, tokens: Iterable[Token] = ()) -> None:
-        self.tokens = tuple(tokens)
+        self.tokens: tuple[Token, ...] = tuple(tokens)
 
     def admit(self, authorization: str | None, needed: Role) -> Token:
         """

@@ -33,7 +33,7 @@ class Problem(Exception):
         self.status = status
         self.code = code
         self.message = message
-        self.headers = dict(headers or {})
+        self.headers: dict[str, str] = dict(headers or {})
         self.facts = facts
 
     def response(self) -> Response:

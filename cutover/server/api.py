@@ -9,18 +9,19 @@ import attrs
 
 from cutover.server import changes, checkins, emergencies, events, health, snapshots
 from cutover.server.access import Role
+from cutover.server.schemas import Schema
 from cutover.server.service import Handle
 
 __all__ = ["OPERATIONS", "Operation", "Parameter"]
 
 MIGRATION: Final = "/v1/migrations/{migration}"
-WHOLE: Final = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
-FROM_ONE: Final = {**WHOLE, "minimum": 1}
-HASH: Final = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
-TAG: Final = {"type": "string"}
-FLOWS: Final = {"type": "string", "pattern": "^[a-z0-9._,-]*$"}
-DISCARD: Final = {"type": "string", "enum": ["true", "false"]}
-WAIT: Final = {"type": "number", "minimum": 0, "maximum": snapshots.LONGEST_WAIT, "multipleOf": 0.001}
+WHOLE: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
+FROM_ONE: Final[Schema] = {**WHOLE, "minimum": 1}
+HASH: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+TAG: Final[Schema] = {"type": "string"}
+FLOWS: Final[Schema] = {"type": "string", "pattern": "^[a-z0-9._,-]*$"}
+DISCARD: Final[Schema] = {"type": "string", "enum": ["true", "false"]}
+WAIT: Final[Schema] = {"type": "number", "minimum": 0, "maximum": snapshots.LONGEST_WAIT, "multipleOf": 0.001}
 
 
 @attrs.frozen(kw_only=True)

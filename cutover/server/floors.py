@@ -32,8 +32,8 @@ class Floors:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self.kept = path is not None
-        self.emergencies = tuple(self._read())
+        self.kept: bool = path is not None
+        self.emergencies: tuple[Emergency, ...] = tuple(self._read())
 
     @property
     def pending(self) -> tuple[Emergency, ...]:

@@ -59,11 +59,11 @@ class Followed:
         self.migration = migration
         self.held: Held | None = None
         self.fleet: Fleet | None = None
-        self.floors = Floors(copies.floor_path(migration))
+        self.floors: Floors = Floors(copies.floor_path(migration))
         self._floor_below: frozenset[str] = frozenset()  # of the relay that this one's store is
         self.confirmed_at: datetime | None = None
-        self.store_up = False
-        self.problem = ""
+        self.store_up: bool = False
+        self.problem: str = ""
         self._store = store
         self._copies = copies
         self._now = now

@@ -22,7 +22,7 @@ class Hub:
     """
 
     def __init__(self) -> None:
-        self.closing = False
+        self.closing: bool = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: dict[str, set[asyncio.Future[bool]]] = {}
 

@@ -56,11 +56,11 @@ class Relay:
     def __init__(self, store: Store, *, folder: Path | None = None, trusting: bool = False) -> None:
         self.store = store
         self.trusting = trusting
-        self.hub = Hub()
+        self.hub: Hub = Hub()
         self.migrations: dict[str, Followed] = {}
         self.surveyed: Callable[[Followed, Fleet], None] | None = None
-        self.answered = False
-        self.store_up = False
+        self.answered: bool = False
+        self.store_up: bool = False
         self._copies = Copies(folder, store.url)
         self._offset = timedelta(0)
         self._clock_due = 0.0

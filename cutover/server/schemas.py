@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-__all__ = ["SCHEMAS"]
+__all__ = ["SCHEMAS", "Schema"]
 
 Schema = Mapping[str, Any]
 
@@ -33,7 +33,7 @@ def _object(fields: Schema, *, optional: Schema | None = None) -> Schema:
     return {"type": "object", "properties": {**fields, **(optional or {})}, "required": sorted(fields)}
 
 
-REPORT: Final = {
+REPORT: Final[Schema] = {
     "schema": {"type": "string", "pattern": r"^1\.[0-9]+$"},
     "instance": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
     "sequence": FROM_ONE,

@@ -44,7 +44,7 @@ class FileSource:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path).absolute()  # a later chdir must not lead to another file
+        self.path: Path = Path(path).absolute()  # a later chdir must not lead to another file
         self._closed = False
         self._wake = PerProcess(threading.Event)
         self._parsed: _Parsed | None = None

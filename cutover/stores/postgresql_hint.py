@@ -51,8 +51,8 @@ class Hint:
     """
 
     def __init__(self, address: Address, announce: Callable[[str], object]) -> None:
-        self.is_live = False
-        self.is_deaf = False
+        self.is_live: bool = False
+        self.is_deaf: bool = False
         self._address = address
         self._announce = announce
         self._changed = threading.Condition()

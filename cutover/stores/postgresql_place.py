@@ -34,14 +34,14 @@ class Place:
 
     def __init__(self, address: Address, queries: Queries, suffix: str = "") -> None:
         self.address = address
-        self.schema = address.schema + suffix
+        self.schema: str = address.schema + suffix
         if len(self.schema) > LONGEST:
             raise ConfigurationError(
                 f"the schema {address.schema!r} is too long, because {self.schema!r} lies beside it; "
                 f"allowed: up to {LONGEST - len(suffix)} characters"
             )
         # The name needs no escaping: the URL's parser lets no others through.
-        self.queries = {name: text.replace(HERE, f'"{self.schema}".') for name, text in queries.items()}
+        self.queries: dict[str, str] = {name: text.replace(HERE, f'"{self.schema}".') for name, text in queries.items()}
         self._suffix = suffix
 
     def make(self, transaction: Transaction) -> bool:

@@ -75,7 +75,7 @@ class Transaction:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.is_committing = False
+        self.is_committing: bool = False
 
     def run(self, query: str, values: Values = None) -> Rows:
         """

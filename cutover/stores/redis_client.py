@@ -35,7 +35,7 @@ class Client:
 
     def __init__(self, target: Target, scripts: Mapping[str, str] = SCRIPTS) -> None:
         self.target = target
-        self.closed = False
+        self.closed: bool = False
         self._scripts = scripts
         self._digests = {name: _digest(text) for name, text in scripts.items()}
         self._idle: PerProcess[list[Link]] = PerProcess(list)

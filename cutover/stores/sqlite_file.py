@@ -54,7 +54,7 @@ class SqliteFile:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, is_ours: bool = True) -> None:
-        self.path = str(Path(path).absolute())  # a later chdir must not lead to another file
+        self.path: str = str(Path(path).absolute())  # a later chdir must not lead to another file
         self._closed = False
         self._handles = PerProcess(lambda: _Handle(self.path, is_ours=is_ours))
 

@@ -5,7 +5,8 @@ The contracts are `StoreContract` and `HomesContract`; they are loaded on first 
 hypothesis.
 """
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from cutover.testing.routers import TestRouter, router
 
@@ -16,13 +17,18 @@ if TYPE_CHECKING:
 __all__ = ["HomesContract", "StoreContract", "TestRouter", "router"]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "StoreContract":
-        from cutover.testing.store_contract import StoreContract  # noqa: PLC0415 - needs pytest and hypothesis
+LATER: Final = {
+    "HomesContract": "cutover.testing.homes_contract",
+    "StoreContract": "cutover.testing.store_contract",
+}
 
-        return StoreContract
-    if name == "HomesContract":
-        from cutover.testing.homes_contract import HomesContract  # noqa: PLC0415 - needs pytest
+if not TYPE_CHECKING:  # or every misspelt name would be one of an unknown type
 
-        return HomesContract
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in LATER:
+            return getattr(import_module(LATER[name]), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

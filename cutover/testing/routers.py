@@ -13,16 +13,16 @@ from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS
 from cutover.core.migration import Flow as FlowDefinition
 from cutover.core.migration import Migration
-from cutover.core.percent import parse_percent
+from cutover.core.percent import Percent, parse_percent
 from cutover.core.snapshot import NO_HASH, Head, Snapshot
 from cutover.errors import ConfigurationError
-from cutover.router.flow import CohortOf
 from cutover.router.holding import Holding
 from cutover.router.metrics.instruments import instruments_on
 from cutover.router.metrics.telemetry import Telemetry
 from cutover.router.mirrored.writing import Writing
 from cutover.router.notices import NoticeBoard
 from cutover.router.router import Router
+from cutover.router.routing import CohortOf
 from cutover.router.tokens import Tokens
 
 __all__ = ["TestRouter", "router"]
@@ -45,7 +45,7 @@ class TestRouter(Router):
 
     def __init__(self, definition: Migration, dials: dict[str, int], cohort_of: CohortOf | None) -> None:
         # Not Router's: there is nothing to start, to follow or to let go of.
-        self.registry = CollectorRegistry()
+        self.registry: CollectorRegistry = CollectorRegistry()
         self._definition = definition
         self._holding = Holding(NoticeBoard(), cohort_of)
         instruments = instruments_on(self.registry)
@@ -68,7 +68,7 @@ class TestRouter(Router):
     def _migration(self) -> str:
         return self._definition.name
 
-    def set(self, **dials: object) -> None:
+    def set(self, **dials: Backend | Percent) -> None:
         """
         Move dials in the middle of a test: a percentage, "old" or "new" for each flow.
 
@@ -102,7 +102,9 @@ class TestRouter(Router):
         self._telemetry.show_snapshot(taken)
 
 
-def router(definition: Migration | None = None, *, cohort_of: CohortOf | None = None, **dials: object) -> TestRouter:
+def router(
+    definition: Migration | None = None, *, cohort_of: CohortOf | None = None, **dials: Backend | Percent
+) -> TestRouter:
     """
     Make a router for the tests of an application, without store or thread.
 

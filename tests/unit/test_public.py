@@ -2,17 +2,20 @@
 The public surface: which names there are, and what importing them costs and does.
 """
 
+import inspect
+import re
 import subprocess
 import sys
 
 import pytest
+from pages import ROOT
 
 import cutover
 import cutover.testing
 
 NAMES = {
     *("Backend", "Decision", "Flow", "Migration", "Reason", "Router", "connect", "control", "__version__"),
-    *("Homes", "Journey", "Visit", "homes"),
+    *("Change", "Control", "Homes", "Journey", "Request", "Snapshot", "Visit", "homes"),
     *("CutoverError", "ConfigurationError", "Conflict", "Refused", "OutcomeUnknown"),
     *("StoreError", "Unavailable", "Corrupt"),
 }
@@ -46,6 +49,41 @@ def test_names():
     assert set(cutover.__all__) == NAMES
     assert list(cutover.__all__) == sorted(cutover.__all__)
     assert all(getattr(cutover, name) is not None for name in cutover.__all__)
+
+
+def test_listed_names():
+    """
+    `dir`, which editors and prompts complete from, lists every exported name, loaded or not.
+    """
+    done = python(
+        "import cutover, cutover.testing\nfor m in (cutover, cutover.testing): assert {*m.__all__} <= {*dir(m)}"
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_described_names():
+    """
+    The page of the API describes every exported name, and every exported name has a docstring.
+    """
+    page = (ROOT / "docs/reference/api.md").read_text()
+    described = {*re.findall(r"^.. auto\w+:: cutover\.(?:testing\.)?(\w+)(?:\(\))?$", page, re.MULTILINE)}
+    exported = {*cutover.__all__, "TestRouter", "router"} - {"__version__"}
+
+    assert described == exported
+    assert all(inspect.getdoc(getattr(cutover, name)) for name in cutover.__all__)
+
+
+def test_route_is_described():
+    """
+    `Flow.route`, which each flow makes for itself, has the signature and the docstring of a method.
+    """
+    pay = cutover.testing.router(pay="new").flow("pay")
+    route, decide = pay.route, inspect.signature(pay.decide)
+
+    assert inspect.signature(route) == decide.replace(return_annotation=cutover.Backend)
+    assert "Args:" in inspect.getdoc(route)
+    assert inspect.getdoc(cutover.Flow.route) == inspect.getdoc(route)
 
 
 def test_star_import():

@@ -2,6 +2,7 @@
 The public API has the types that users write against.
 """
 
+import re
 import subprocess
 import sys
 
@@ -11,11 +12,98 @@ from pages import ROOT
 PROGRAMS = sorted((ROOT / "tests/typing").glob("*.py"))
 
 
-def mypy(*arguments):
+MYPY = (sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--no-incremental")
+PYRIGHT = (sys.executable, "-m", "pyright", "--pythonpath", sys.executable)
+SHOP = """
+import httpx
+import cutover
+import cutover.testing
+from cutover.integrations import Cookie, asgi, django, visit_of, wsgi
+from cutover.integrations.celery import task_headers, task_visit
+from cutover.integrations.flask import carry_visits
+from cutover.integrations.httpx import AsyncSwitchTransport, SwitchTransport
+
+router = cutover.connect("sqlite:///cutover.db")
+pay = router.flow("pay")
+purchase = router.journey("purchase")
+visit = purchase.enter("user-42")
+homes = cutover.homes("sqlite:///homes.db")
+control = cutover.control("sqlite:///cutover.db")
+""".strip()
+MISUSES = [
+    "cutover.connect(store=42)",
+    "cutover.connect(migratoin='shop')",
+    "cutover.Bakcend",
+    "cutover.Backend.NWE",
+    "cutover.Reason.percnt",
+    "cutover.testing.StroeContract",
+    "router.flwo('pay')",
+    "router.flow(b'pay')",
+    "router.wait_ready(tiemout=5)",
+    "pay.route()",
+    "pay.route('u', hme='new')",
+    "pay.route('u', cohort=42)",
+    "pay.route('u').vlaue",
+    "pay.decide()",
+    "pay.decide('u', hme='new')",
+    "pay.decide('u').bakcend",
+    "pay.peek('u', cohrt='staff')",
+    "pay.request('u', hme='new')",
+    "pay.request('u').bakcend",
+    "pay.rotue('u')",
+    "pay.switch(old=len)",
+    "pay.switch(old=len, new=len, saef=True)",
+    "pay.write(old=len, new=len)",
+    "purchase.enter('u', tokne='')",
+    "purchase.enter('u').sides['pay'].vlaue",
+    "visit.bakcend",
+    "visit.leave(now=True)",
+    "homes.claim('order', 1)",
+    "homes.find('order', 1).value",
+    "homes.fnid('order', 1)",
+    "homes.find_many('order', [1])[1].value",
+    "control.set('pay', 25)",
+    "control.set('pay', [25], reason='')",
+    "control.set('pay', 25, reason='', cohrt='staff')",
+    "control.override('pay', 'u', 42, reason='')",
+    "control.freeze(reason='').vresion",
+    "control.status().flwos",
+    "control.explain('pay', 'u', hme='new')",
+    "control.verify().okay",
+    "cutover.testing.router(pay=25, cohrot_of=len)",
+    "cutover.testing.router(pay='new').set(pay=None)",
+    "cutover.testing.router(pay='new').flow('pay').route('u', hme='new')",
+    "asgi.VisitMiddleware(asgi, purchase, key=None)",
+    "wsgi.VisitMiddleware(lambda environ, start: [], purchase, kee=None)",
+    "django.VisitMiddleware(pay, key=None)",
+    "carry_visits(None, purchase, key=None)",
+    "Cookie(secrue=False)",
+    "visit_of({}, jounrey='purchase')",
+    "task_headers('visit')",
+    "task_visit(None, purchase, 'u', hme='old')",
+    "SwitchTransport(pay, old='', new='', kee=None)",
+    "SwitchTransport(pay, old='', new='', transport=httpx.AsyncHTTPTransport())",
+    "AsyncSwitchTransport(pay, old='')",
+]
+MISUSED_LATER = """
+async def later() -> None:
+    (await homes.afind('order', 1)).value
+    (await homes.aclaim('order', 1, 'new')).vlaue
+    async with pay.request('u') as request:
+        request.fial('broken')
+try:
+    router.flow('pay')
+except cutover.Unavailabel:
+    pass
+""".strip()
+WRONG_LATER = (2, 3, 5, 8)  # of those lines, from 1
+
+
+def run(command, *arguments):
     """
-    Check as a user with strict settings would, without this project's own.
+    Check as a user would, without this project's own settings.
     """
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--no-incremental", *map(str, arguments)]
+    command = [*command, *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -24,24 +112,23 @@ def test_api(program):
     """
     A program that uses every public name passes a strict type checker, beside the types of frameworks.
     """
-    done = mypy(program)
+    done = run(MYPY, program)
 
     assert done.returncode == 0, done.stdout
 
 
-def test_misuse(tmp_path):
+@pytest.mark.parametrize("checker", [MYPY, PYRIGHT], ids=["mypy", "pyright"])
+def test_misuse(checker, tmp_path):
     """
-    What the API does not have, the type checker reports: it sees the library's own types, and not Any.
+    A misspelt name, a misspelt keyword and a value of a wrong type are errors for two type checkers, at every handle.
     """
+    before = [*SHOP.splitlines(), *MISUSES]
     program = tmp_path / "misuse.py"
-    program.write_text(
-        "import cutover\n"
-        "cutover.connect(store=42)\n"
-        "cutover.connect().flow(b'pay')\n"
-        "cutover.connect().flow('pay').decide()\n"
-        "cutover.control('memory:x').set('pay', 25)\n"
-    )
+    program.write_text("\n".join([*before, MISUSED_LATER]))
+    expected = {*range(len(before) - len(MISUSES) + 1, len(before) + 1), *(len(before) + n for n in WRONG_LATER)}
 
-    done = mypy(program)
+    done = run(checker, program)
 
-    assert [line.split(":")[1] for line in done.stdout.splitlines() if ": error:" in line] == ["2", "3", "4", "5"]
+    lines = program.read_text().splitlines()
+    found = {int(line) for line in re.findall(r"misuse\.py:(\d+)(?::\d+)?(?: -|:) error", done.stdout)}
+    assert {n: lines[n - 1] for n in expected ^ found} == {}, done.stdout

@@ -47,7 +47,7 @@ class CachedCopy:
     """
 
     def __init__(self, folder: Path, store: str, migration: str | None) -> None:
-        self.path = folder / f"{place_of(store, migration)}.snapshot"
+        self.path: Path = folder / f"{place_of(store, migration)}.snapshot"
 
     def read(self) -> Cached | None:
         """

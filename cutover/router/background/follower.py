@@ -63,11 +63,11 @@ class Follower:
         *,
         borrowed: bool = False,
     ) -> None:
-        self.source = source
+        self.source: Source = source
         self.migration = migration
-        self.regressed = False
-        self.store_up = False
-        self.stepped = monotonic()
+        self.regressed: bool = False
+        self.store_up: bool = False
+        self.stepped: float = monotonic()
         self._holding = holding
         self._telemetry = telemetry
         self._reporter = reporter

@@ -44,7 +44,7 @@ class Reporter:
         self._begin()
 
     def _begin(self) -> None:
-        self.instance = secrets.token_hex(16)
+        self.instance: str = secrets.token_hex(16)
         self._started = self._now()
         self._sequence = 0
         self._closing = False

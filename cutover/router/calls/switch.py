@@ -86,7 +86,7 @@ class Switch:
     is_async: bool
     judge: Judge
     home: object = UNSET
-    cohort: object = None
+    cohort: Any = None
     attempt: Function | None = None
     claim: Function | None = None
     fallback: tuple[type[Exception], ...] = ()
@@ -132,7 +132,7 @@ class Switch:
         plain = key.key if type(key) is Visit else key
         arguments = (plain, *arguments)
         home = self.home(*arguments, **named) if callable(self.home) else self.home
-        cohort: Any = self._cohort_of(*arguments, **named) if callable(self.cohort) else self.cohort
+        cohort = self._cohort_of(*arguments, **named) if callable(self.cohort) else self.cohort
         # What lives on one side is not on the other, whatever that would answer.
         lives_there = home is not UNSET or (type(key) is Visit and key.home is not UNSET)
         apart = is_synthetic(key) or self._is_synthetic(arguments, named)
@@ -197,9 +197,9 @@ class Switch:
             self.judge.noted("cutover.synthetic_failed", error)
             return False
 
-    def _cohort_of(self, *arguments: Any, **named: Any) -> object:
+    def _cohort_of(self, *arguments: Any, **named: Any) -> Any:
         try:
-            return self.cohort(*arguments, **named)  # type: ignore[operator]
+            return self.cohort(*arguments, **named)
         except Exception as error:  # noqa: BLE001 - the application's function may raise anything
             self.judge.noted("cutover.cohort_of_failed", error)
             return None

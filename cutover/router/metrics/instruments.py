@@ -160,7 +160,7 @@ class Instruments:
             ),
             Kind.VISITS: count(Kind.VISITS, "visits", "What happens to visits", "journey", "event"),
         }
-        self.durations = FreshHistogram(
+        self.durations: FreshHistogram = FreshHistogram(
             "cutover_call_duration_seconds",
             "How long calls to a back end took",
             ("migration", "flow", "backend"),
