@@ -114,7 +114,8 @@ class CheckIn:
         break_glass: The flows that its break-glass file or a relay's floor sets, "*" for every one.
         closing: Its last report.
         minutes: Cumulative totals by UTC minute, counted from the epoch; all that is not yet acknowledged.
-        since_version: Totals since it began to run this head.
+        since_version: Totals since it began to run this head; of a flow that this head left as it was, since it began
+            to run the last change that turned the flow.
         ran: The versions that it ran, oldest first, up to 50: where it tells as many, it may have run older ones. None
             where it does not say, as a library before this field.
         mismatches: The first that its comparisons found, with values as the application shows them.

@@ -22,7 +22,7 @@ __all__ = ["DrainBook"]
 
 NEW, OLD = Backend.NEW, Backend.OLD
 MATTERS: Final = frozenset({"definition", "dials", "cohorts", "overrides", "evictions", "epoch"})
-TURNS: Final = frozenset({"dials", "cohorts", "evictions", "work", "frozen"})
+TURNS: Final = frozenset({"dials", "cohorts", "evictions", "work", "frozen", "turned"})
 
 Place = tuple[str, str]  # a journey and a flow, which it may have left since
 Override = tuple[int, Backend]  # the position of a key, and where it was put

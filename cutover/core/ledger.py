@@ -20,8 +20,9 @@ from cutover.core.fields import counter, field
 from cutover.core.instants import format_instant, parse_instant
 from cutover.core.merge import difference, merge
 from cutover.core.migration import frozen_mapping
+from cutover.core.moves import turned_flows
 from cutover.core.schema import SCHEMA, check_schema
-from cutover.core.snapshot import NO_HASH, Head, Snapshot
+from cutover.core.snapshot import NO_HASH, Head, Snapshot, Turned
 from cutover.errors import ConfigurationError, Corrupt
 
 __all__ = ["Change", "Expectation", "Problem", "Verification", "seal", "verify"]
@@ -110,11 +111,12 @@ def seal(
     """
     Make the next change of the chain from a proposal, and the snapshot that holds after it.
     """
-    before = proposal.before
-    effects = difference({} if before is None else before.state(), proposal.after.state())
+    before, version = proposal.before, 1 if proposal.before is None else proposal.before.version + 1
+    after = attrs.evolve(proposal.after, turned=_turned(before, proposal.after, Turned(version, at)))
+    effects = difference({} if before is None else before.state(), after.state())
     change = Change(
-        migration=proposal.after.migration,
-        version=1 if before is None else before.version + 1,
+        migration=after.migration,
+        version=version,
         at=at,
         actor=actor,
         reason=reason,
@@ -127,8 +129,8 @@ def seal(
         schema=schema,
     )
     change = attrs.evolve(change, hash=_hash(change.document()))
-    head = Head(proposal.after.epoch, change.version, change.hash)
-    return change, attrs.evolve(proposal.after, head=head, at=at)
+    head = Head(after.epoch, change.version, change.hash)
+    return change, attrs.evolve(after, head=head, at=at)
 
 
 @attrs.frozen
@@ -242,6 +244,14 @@ def verify(
         problems += _snapshot_problems(snapshot, state, version, previous, last)
     problems.sort(key=lambda problem: problem.version)
     return Verification(ok=not problems, versions=version, head=f"{version}:{previous}", problems=tuple(problems))
+
+
+def _turned(before: Snapshot | None, after: Snapshot, turned: Turned) -> dict[str, Turned]:
+    flows = after.definition.flows
+    if before is None:
+        return dict.fromkeys(flows, turned)
+    now = turned_flows(before, after)
+    return {flow: turned if flow in now else before.turned_by(flow) for flow in flows}
 
 
 def _hash(document: Mapping[str, Any]) -> str:

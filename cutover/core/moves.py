@@ -10,7 +10,7 @@ from cutover.core.backend import Backend
 from cutover.core.percent import format_percent
 from cutover.core.snapshot import Override, Snapshot
 
-__all__ = ["Move", "moves"]
+__all__ = ["Move", "moves", "turned_flows"]
 
 
 @attrs.frozen(kw_only=True)
@@ -53,6 +53,19 @@ def moves(before: Snapshot | None, after: Snapshot) -> tuple[Move, ...]:
         return ()
     flows = dict.fromkeys((*before.definition.flows, *after.definition.flows))
     return tuple(move for flow in flows for move in _moves_of(flow, before, after))
+
+
+def turned_flows(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
+    """
+    Name the flows of which the step may send a key to another side, be it by ending visits on NEW.
+    """
+    return tuple(flow for flow in after.definition.flows if _is_turned(flow, before, after))
+
+
+def _is_turned(flow: str, before: Snapshot, after: Snapshot) -> bool:
+    if flow not in before.definition.flows or before.evictions.get(flow) != after.evictions.get(flow):
+        return True
+    return any(_moves_of(flow, before, after))
 
 
 def _moves_of(flow: str, before: Snapshot, after: Snapshot) -> Iterator[Move]:

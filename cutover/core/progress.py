@@ -5,13 +5,15 @@ How far the migration has come: flows and work items by weight, and when it woul
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from fractions import Fraction
+from typing import Final
 
 from cutover.core.bucketing import PARTS
 from cutover.core.migration import Migration
 from cutover.core.snapshot import Snapshot
 
-__all__ = ["forecast", "target_progress", "target_ratio", "weighted_progress"]
+__all__ = ["HISTORY", "forecast", "target_progress", "target_ratio", "weighted_progress"]
 
+HISTORY: Final = timedelta(days=1)  # a pace of less time says nothing
 ALMOST = Fraction(PARTS - 1, PARTS)
 
 
@@ -62,12 +64,13 @@ def forecast(progress: Fraction, *, since: datetime, now: datetime) -> datetime 
         since: When progress was 0.
 
     Returns:
-        The instant, *now* where it is complete, or None while there is no pace to go by.
+        The instant, *now* where it is complete, or None while there is no pace to go by: no progress, or less than a
+        day of history.
     """
     if progress >= 1:
         return now
     elapsed = now - since
-    if progress <= 0 or elapsed <= timedelta(0):
+    if progress <= 0 or elapsed < HISTORY:
         return None
     try:
         return now + elapsed * float((1 - progress) / progress)

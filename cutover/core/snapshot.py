@@ -22,12 +22,12 @@ from cutover.core.migration import Migration, frozen_mapping
 from cutover.core.schema import SCHEMA, check_schema
 from cutover.errors import Corrupt
 
-__all__ = ["LARGEST_DOCUMENT", "NO_HASH", "Eviction", "Head", "Override", "Snapshot"]
+__all__ = ["LARGEST_DOCUMENT", "NO_HASH", "Eviction", "Head", "Override", "Snapshot", "Turned"]
 
 NO_HASH: Final = "0" * 64  # what the first change has before it
 HASH: Final = re.compile(r"[0-9a-f]{64}")
 MEMBERS: Final = frozenset(
-    {"epoch", "definition", "dials", "cohorts", "overrides", "work", "frozen", "evictions", "shadows"}
+    {"epoch", "definition", "dials", "cohorts", "overrides", "work", "frozen", "evictions", "shadows", "turned"}
 )
 SHORT_HASH: Final = 12
 LARGEST_DOCUMENT: Final = 32 * 1024 * 1024  # characters; some 600,000 overrides. Reading more would hold up requests
@@ -61,6 +61,15 @@ class Eviction(NamedTuple):
 
     epoch: int
     version: int
+
+
+class Turned(NamedTuple):
+    """
+    The last change that sent a key of a flow to another side.
+    """
+
+    version: int
+    at: datetime  # aware, UTC
 
 
 class Override(NamedTuple):
@@ -101,6 +110,7 @@ class Snapshot:
         frozen: No change may bring a key to NEW.
         shadows: Parts of 100,000 by flow: of so many keys the other side is asked too, for comparison.
         evictions: By flow, when its visits on NEW were last ended; kept for a removed flow, which may come back.
+        turned: By flow, the last change that sent a key of it to another side; `turned_by` answers for every flow.
         unknown: What a later minor wrote into the state, and this version hands on as it is: the definition with fields
             that it does not know, and members of the state.
     """
@@ -115,6 +125,7 @@ class Snapshot:
     frozen: bool = False
     shadows: Dials = attrs.field(factory=dict, converter=_above_zero)
     evictions: Mapping[str, Eviction] = attrs.field(factory=dict, converter=frozen_mapping)
+    turned: Mapping[str, Turned] = attrs.field(factory=dict, converter=frozen_mapping)
     unknown: Mapping[str, Any] = attrs.field(factory=dict, converter=frozen_mapping, eq=False)
 
     @property
@@ -137,6 +148,20 @@ class Snapshot:
         The version of the head.
         """
         return self.head.version
+
+    def turned_by(self, flow: str) -> Turned:
+        """
+        Give the last change that sent a key of the flow to another side.
+
+        An older library notes no such change. For its flows this is the head: no later change can have done it.
+        """
+        return self.turned.get(flow, Turned(self.head.version, self.at))
+
+    def left_alone(self, since: "Snapshot") -> frozenset[str]:
+        """
+        Name the flows that no change has turned since another snapshot of the same history.
+        """
+        return frozenset(flow for flow, turned in self.turned.items() if since.turned.get(flow) == turned)
 
     def own_parts(self, flow: str, cohort: str | None = None) -> int:
         """
@@ -215,8 +240,13 @@ class Snapshot:
             "work": dict(self.work),
             "frozen": self.frozen,
             "evictions": {flow: list(eviction) for flow, eviction in self.evictions.items()},
-            # A member of a later minor: a state that was written without it must stay the same state.
+            # Members of a later minor: a state that was written without them must stay the same state.
             **({"shadows": dict(self.shadows)} if self.shadows else {}),
+            **(
+                {"turned": {flow: [t.version, format_instant(t.at)] for flow, t in self.turned.items()}}
+                if self.turned
+                else {}
+            ),
         }
 
     def _definition_document(self) -> dict[str, Any]:
@@ -302,6 +332,7 @@ class Snapshot:
                 frozen=field(state, "frozen", bool),
                 shadows=field({"shadows": {}, **state}, "shadows", dict),
                 evictions={flow: Eviction(*pair) for flow, pair in field(state, "evictions", dict).items()},
+                turned={flow: _turned(*pair) for flow, pair in field({"turned": {}, **state}, "turned", dict).items()},
             )
             _check(snapshot)
         except (KeyError, TypeError, ValueError) as error:
@@ -319,6 +350,10 @@ def _unknown(state: Mapping[str, Any], definition: Migration) -> dict[str, Any]:
 def _overrides(entries: Mapping[str, list[Any]]) -> dict[str, Override]:
     sides = {side.value: side for side in Backend}
     return {digest: Override(position, sides[side]) for digest, (position, side) in typed(entries, dict).items()}
+
+
+def _turned(version: int, at: str) -> Turned:
+    return Turned(counter(version, "turned", least=1), parse_instant(at))
 
 
 def _check(snapshot: Snapshot) -> None:

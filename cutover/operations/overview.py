@@ -4,7 +4,6 @@ How a status comes about: the facts of a store at one moment, put together.
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, time, timedelta
-from typing import Final
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -14,17 +13,15 @@ from cutover.core.break_glass import reached_by
 from cutover.core.bucketing import PARTS
 from cutover.core.checkin import Fleet, InstanceState, Kind
 from cutover.core.drain import Draining, draining
-from cutover.core.fleet import Recent, Sides, by_flow, effective_progress, recent, states
+from cutover.core.fleet import FAILED, Recent, Sides, Window, by_flow, effective_progress, last_calls, recent, states
 from cutover.core.percent import format_percent
-from cutover.core.progress import forecast, target_progress, target_ratio
+from cutover.core.progress import HISTORY, forecast, target_progress, target_ratio
 from cutover.core.snapshot import Snapshot
 from cutover.core.stages import Stage, stage_of
 from cutover.operations.status import DrainStatus, FlowStatus, Instance, Progress, Status, Waiting, WorkStatus
 from cutover.operations.trail import Trail
 
 __all__ = ["Facts", "instances_of", "status_of"]
-
-FAILED: Final = ("error", "unknown")  # outcomes of calls that did not do what they should, or may not have
 
 
 @attrs.frozen(kw_only=True)
@@ -55,7 +52,7 @@ def status_of(facts: Facts, *, now: datetime) -> Status:
     Put the facts together.
     """
     snapshot, definition = facts.snapshot, facts.snapshot.definition
-    traffic = recent(facts.fleet, snapshot.head, changed=snapshot.at, now=now)
+    traffic = recent(facts.fleet, snapshot, now=now)
     instances = instances_of(facts.fleet, snapshot, now=now)
     return Status(
         at=now,
@@ -75,8 +72,6 @@ def status_of(facts: Facts, *, now: datetime) -> Status:
         is_frozen=snapshot.frozen,
         frozen=facts.trail.frozen,
         progress=_progress(facts, traffic, now),
-        window=traffic.window.value,
-        window_since=traffic.since,
         flows=_flows(facts, traffic, instances, now),
         work=tuple(
             WorkStatus(name=w.name, title=w.title, weight=f"{w.weight:f}", parts=snapshot.work[w.name])
@@ -110,7 +105,7 @@ def instances_of(fleet: Fleet, snapshot: Snapshot, *, now: datetime) -> tuple[In
     return tuple(sorted(described, key=lambda one: (one.host, one.pid, one.name)))
 
 
-def _progress(facts: Facts, traffic: Recent, now: datetime) -> Progress:
+def _progress(facts: Facts, traffic: Mapping[str, Recent], now: datetime) -> Progress:
     definition = facts.snapshot.definition
     target = target_progress(facts.snapshot)
     started = facts.trail.began
@@ -120,23 +115,26 @@ def _progress(facts: Facts, traffic: Recent, now: datetime) -> Progress:
     days = None if definition.deadline is None else (definition.deadline - now.astimezone(zone).date()).days
     return Progress(
         target=target,
-        effective=effective_progress(facts.snapshot, traffic.totals),
+        effective=effective_progress(facts.snapshot, traffic),
         started=started,
         deadline=definition.deadline_instant(),
         days_left=days,
         forecast=None if started is None else forecast(target, since=started, now=now),
+        forecast_from=None if started is None else started + HISTORY,
     )
 
 
-def _flows(facts: Facts, traffic: Recent, instances: tuple[Instance, ...], now: datetime) -> tuple[FlowStatus, ...]:
+def _flows(
+    facts: Facts, traffic: Mapping[str, Recent], instances: tuple[Instance, ...], now: datetime
+) -> tuple[FlowStatus, ...]:
     snapshot = facts.snapshot
     drains = _draining(facts, instances, now)
     ever = facts.fleet.totals()
-    window = by_flow(traffic.totals, Kind.REQUESTS)
+    calls = last_calls(facts.fleet, now=now)
     requests, errors = by_flow(ever, Kind.REQUESTS), by_flow(ever, Kind.CALLS, details=FAILED)
     result = []
     for flow in snapshot.definition.flows.values():
-        current, total, failed = (sides.get(flow.name, Sides()) for sides in (window, requests, errors))
+        total, failed = (sides.get(flow.name, Sides()) for sides in (requests, errors))
         status = FlowStatus(
             name=flow.name,
             weight=f"{flow.weight:f}",
@@ -147,8 +145,8 @@ def _flows(facts: Facts, traffic: Recent, instances: tuple[Instance, ...], now: 
             cohorts={c: snapshot.effective_parts(flow.name, c) for c in snapshot.cohorts_of(flow.name)},
             overrides=len(snapshot.effective_overrides(flow.name)),
             shadow=snapshot.shadows.get(flow.name, 0),
-            share=current.ratio,
-            window_requests=current.old + current.new,
+            traffic=traffic[flow.name],
+            calls=calls.get(flow.name, {}),
             old_requests=total.old,
             new_requests=total.new,
             old_errors=failed.old,
@@ -206,14 +204,21 @@ def _waiting(flow: FlowStatus, facts: Facts, instances: tuple[Instance, ...]) ->
             yield _open_drain(drain)
     yield from _held_back(flow, facts)
     yield from _drains_to(Backend.NEW, flow)
-    if not flow.window_requests:
-        yield Waiting("no traffic yet" if not flow.old_requests + flow.new_requests else "no traffic now")
+    if not any(flow.traffic.requests) and not facts.problem:
+        yield _nothing_counted(flow)
     lost = [i.seen for i in instances if i.state is InstanceState.LOST]
     if lost:
         yield Waiting(f"{len(lost)} of {len(instances)} instances lost", min(lost))
     if 0 < flow.effective < PARTS and flow.held_by is None and not snapshot.frozen:
         yield Waiting("the next step", flow.changed_at)
     yield from _drains_to(Backend.OLD, flow)
+
+
+def _nothing_counted(flow: FlowStatus) -> Waiting:
+    if flow.traffic.window is Window.SINCE_CHANGE:
+        return Waiting("nothing counted since the last change", flow.traffic.since, names_since=True)
+    ever = flow.old_requests + flow.new_requests
+    return Waiting("nothing counted in the last 5 minutes" if ever else "no traffic yet")
 
 
 def _held_back(flow: FlowStatus, facts: Facts) -> Iterator[Waiting]:

@@ -13,6 +13,7 @@ import attrs
 from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS
 from cutover.core.checkin import InstanceState
+from cutover.core.fleet import WINDOW, Calls, Recent
 from cutover.core.instants import format_instant
 from cutover.core.ledger import Change
 from cutover.core.schema import SCHEMA
@@ -32,11 +33,13 @@ class Waiting:
         text: Such as "2 of 6 instances behind".
         since: Since when; None where that is not known.
         until: Until when at the latest; None where that is not known.
+        names_since: The text names what happened at *since*, such as a change.
     """
 
     text: str
     since: datetime | None = None
     until: datetime | None = None
+    names_since: bool = False
 
     def document(self) -> dict[str, Any]:
         """
@@ -92,8 +95,8 @@ class FlowStatus:
         cohorts: Effective parts of the cohorts with a dial of their own.
         overrides: How many keys are put on a side by name.
         shadow: Parts of 100,000: of so many keys the other side is asked too, to compare the answers.
-        share: The measured share of NEW in the window; None without traffic.
-        window_requests: How many requests the share was measured over.
+        traffic: The requests that show what the dial does now, and the stretch in which they were counted.
+        calls: The calls of the last minutes, by side.
         old_requests: All requests to OLD that were ever counted; likewise the others.
         old_errors: Calls to OLD that failed, or broke off so that nobody knows.
         changed_at: When the dial that holds last may have changed.
@@ -112,8 +115,8 @@ class FlowStatus:
     cohorts: Mapping[str, int]
     overrides: int
     shadow: int
-    share: Fraction | None
-    window_requests: int
+    traffic: Recent
+    calls: Mapping[Backend, Calls]
     old_requests: int
     new_requests: int
     old_errors: int
@@ -124,7 +127,14 @@ class FlowStatus:
     stage: Stage | None = None
     is_mirrored: bool = False
 
-    def document(self) -> dict[str, Any]:
+    @property
+    def share(self) -> Fraction | None:
+        """
+        The measured share of NEW; None where nothing was counted.
+        """
+        return self.traffic.requests.ratio
+
+    def document(self, now: datetime) -> dict[str, Any]:
         """
         Give the flow as it stands in `status --json`.
         """
@@ -138,9 +148,18 @@ class FlowStatus:
             "overrides": self.overrides,
             "shadow_ratio": _parts_ratio(self.shadow),
             "actual_ratio": _ratio(self.share),
-            "actual_requests": self.window_requests,
+            "actual_requests": sum(self.traffic.requests),
+            "window": {
+                "name": self.traffic.window.value,
+                "since": _instant(self.traffic.since),
+                "seconds": _seconds(max(now - self.traffic.since, timedelta(0))),
+            },
             "requests": {"old": self.old_requests, "new": self.new_requests},
             "errors": {"old": self.old_errors, "new": self.new_errors},
+            "recent_errors": {
+                "seconds": _seconds(WINDOW),
+                **{side.value: _calls_document(self.calls.get(side, Calls())) for side in Backend},
+            },
             "changed_at": _instant(self.changed_at),
             "stage": None if self.stage is None else self.stage.value,
             "draining": [one.document() for one in self.draining],
@@ -173,6 +192,7 @@ class Progress:
         effective: What users see; None where a raised flow has no traffic to measure.
         days_left: Days to the deadline in the migration's timezone; negative when it is over.
         forecast: When it would be complete at its mean pace so far; None without a pace.
+        forecast_from: When there is a day of history, as a forecast needs; None where nothing is known of a beginning.
     """
 
     target: Fraction
@@ -181,6 +201,7 @@ class Progress:
     deadline: datetime | None
     days_left: int | None
     forecast: datetime | None
+    forecast_from: datetime | None = None
 
     def document(self) -> dict[str, Any]:
         """
@@ -193,6 +214,7 @@ class Progress:
             "deadline": _instant(self.deadline),
             "days_left": self.days_left,
             "forecast": _instant(self.forecast),
+            "forecast_from": _instant(self.forecast_from),
         }
 
 
@@ -230,7 +252,7 @@ class Instance:
             "library": self.library,
             "started": _instant(self.started),
             "seen": _instant(self.seen),
-            "age_seconds": round(self.age.total_seconds(), 3),
+            "age_seconds": _seconds(self.age),
             "break_glass": list(self.break_glass),
         }
 
@@ -248,7 +270,6 @@ class Status:
         age: How long ago the store confirmed the dials; more than a moment only behind a relay.
         problem: Why nothing is known of instances and traffic now; empty where it is.
         frozen: The change that froze it; None where nothing is known of one.
-        window: Which stretch of traffic the shares were measured over, and since when.
         last: The last changes, oldest first.
     """
 
@@ -269,8 +290,6 @@ class Status:
     is_frozen: bool
     frozen: Change | None
     progress: Progress
-    window: str
-    window_since: datetime
     flows: tuple[FlowStatus, ...]
     work: tuple[WorkStatus, ...]
     instances: tuple[Instance, ...]
@@ -313,12 +332,11 @@ class Status:
             "epoch": self.epoch,
             "changed_at": _instant(self.changed_at),
             "durability": self.durability,
-            "age_seconds": round(self.age.total_seconds(), 3),
+            "age_seconds": _seconds(self.age),
             "problem": self.problem,
             "frozen": self._frozen_document(),
             "progress": self.progress.document(),
-            "window": {"name": self.window, "since": _instant(self.window_since)},
-            "flows": [flow.document() for flow in self.flows],
+            "flows": [flow.document(self.at) for flow in self.flows],
             "work": [
                 {"name": w.name, "title": w.title, "weight": w.weight, "ratio": _parts_ratio(w.parts)}
                 for w in self.work
@@ -340,6 +358,14 @@ class Status:
 
 def _instant(instant: datetime | None) -> str | None:
     return None if instant is None else format_instant(instant)
+
+
+def _seconds(span: timedelta) -> float:
+    return round(span.total_seconds(), 3)
+
+
+def _calls_document(calls: Calls) -> dict[str, Any]:
+    return {"ratio": _ratio(calls.ratio), "errors": calls.failed, "calls": calls.total}
 
 
 def _ratio(ratio: Fraction | None) -> float | None:

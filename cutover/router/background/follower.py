@@ -164,8 +164,8 @@ class Follower:
         """
         Route by a snapshot, wherever it comes from.
         """
-        before = self._head()
-        self._reporter.version_changed()
+        before = self._holding.snapshot
+        self._reporter.version_changed(() if before is None else snapshot.left_alone(before))
         self._holding.take_snapshot(snapshot, secret)
         self._reporter.began(snapshot.head)
         self.migration = snapshot.migration
@@ -174,7 +174,7 @@ class Follower:
             "cutover.snapshot_applied",
             migration=snapshot.migration,
             version=str(snapshot.head),
-            before=None if before is None else str(before),
+            before=None if before is None else str(before.head),
             origin=origin,
         )
 

@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from datetime import datetime, timedelta
 from time import monotonic
 
@@ -67,13 +67,16 @@ class Reporter:
         with self._lock:
             self._harvest()
 
-    def version_changed(self) -> None:
+    def version_changed(self, kept: Container[str] = ()) -> None:
         """
         Count anew for the version that begins to hold now.
+
+        Args:
+            kept: The flows that it leaves as they were: their counts go on.
         """
         with self._lock:
             self._harvest()
-            self._since_version = {}
+            self._since_version = {c: number for c, number in self._since_version.items() if c.flow in kept}
 
     def began(self, head: Head) -> None:
         """

@@ -8,8 +8,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from cutover.core.checkin import Fleet, InstanceState, Kind
-from cutover.core.fleet import Sides, by_flow, effective_progress, recent, states
+from cutover.core.checkin import Fleet, InstanceState
+from cutover.core.fleet import effective_progress, recent, states
 from cutover.core.progress import forecast, target_progress
 from cutover.core.snapshot import Snapshot
 from cutover.router.metrics.instruments import GATE, FreshGauge, Labels
@@ -50,9 +50,8 @@ class FleetGauges:
         """
         Show the fleet as it is; what cannot be measured now has no series.
         """
-        traffic = recent(fleet, snapshot.head, changed=snapshot.at, now=now).totals
-        requests = by_flow(traffic, Kind.REQUESTS)
-        shares = {flow: requests.get(flow, Sides()).ratio for flow in snapshot.definition.flows}
+        traffic = recent(fleet, snapshot, now=now)
+        shares = {flow: measured.requests.ratio for flow, measured in traffic.items()}
         self._show(snapshot, "flow_effective_ratio", {(f,): float(s) for f, s in shares.items() if s is not None})
         progress = effective_progress(snapshot, traffic)
         self._show(snapshot, "progress_effective_ratio", {} if progress is None else {(): float(progress)})

@@ -26,6 +26,7 @@ from strategies import (
     json_values,
     perform,
     short,
+    sides,
     texts,
 )
 
@@ -34,7 +35,7 @@ from cutover.core.backend import Backend
 from cutover.core.ledger import Change, Expectation, seal, verify
 from cutover.core.merge import merge
 from cutover.core.migration import Cohort, Journey
-from cutover.core.snapshot import NO_HASH, Head, Snapshot
+from cutover.core.snapshot import NO_HASH, Head, Snapshot, Turned
 from cutover.errors import ConfigurationError, Corrupt
 
 SHOP = definition_of(
@@ -135,7 +136,7 @@ def test_what_is_on_disk():
         *("schema", "migration", "version", "at", "actor", "reason", "ticket"),
         *("verb", "arguments", "effects", "previous", "hash"),
     }
-    assert document["effects"] == {"dials": {"browse": 25_000}}
+    assert document["effects"] == {"dials": {"browse": 25_000}, "turned": {"browse": [2, document["at"]]}}
     assert document["arguments"] == {"target": "browse", "parts": 25_000, "evict": False, "all_cohorts": False}
     assert document["at"] == "2024-03-04T12:00:01.000000Z"
     assert LEDGER[1] == resealed(document)
@@ -151,14 +152,63 @@ def test_no_key_in_the_ledger():
 
 def test_seal_leaves_the_proposal():
     """
-    Sealing gives the snapshot that was proposed, at the change's head and time.
+    Sealing gives the snapshot that was proposed, at the change's head and time, which the flows that it turns note.
     """
     proposal = changes.set_dial(begun(SHOP), "browse", 1_000)
     change, snapshot = seal(proposal, at=NOON, actor="rina", reason="week 1", ticket="OPS-1")
 
-    assert snapshot == attrs.evolve(proposal.after, head=Head(1, 2, change.hash), at=NOON)
+    turned = {**proposal.after.turned, "browse": Turned(2, NOON)}
+    assert snapshot == attrs.evolve(proposal.after, head=Head(1, 2, change.hash), at=NOON, turned=turned)
     assert (change.actor, change.reason, change.ticket, change.verb) == ("rina", "week 1", "OPS-1", "set")
     assert change.previous == proposal.before.head.hash
+
+
+@given(histories())
+def test_what_turned_a_flow(history):
+    """
+    Each flow notes the last change that sent one of its keys elsewhere; work items, freezes and other flows leave it.
+    """
+    changes_, last = history
+    state, before = {}, None
+    for change in changes_:
+        state = merge(state, change.effects)
+        head = Head(state["epoch"], change.version, change.hash)
+        after = Snapshot.from_state(state, head=head, at=change.at)
+        for flow in after.definition.flows:
+            own = None if before is None or flow not in before.definition.flows else before.turned_by(flow)
+            if own is None or _side_changes(flow, before, after):
+                assert after.turned[flow] == (change.version, change.at)
+            elif change.verb in {"work", "freeze", "unfreeze"} or _is_same(flow, before, after):
+                assert after.turned[flow] == own
+        before = after
+    assert last.turned.keys() == last.definition.flows.keys()
+
+
+def _side_changes(flow, before, after):
+    was, now = sides(before), sides(after)
+    return any(was[place] is not now[place] for place in was if place[0] == flow)
+
+
+def _is_same(flow, before, after):
+    facts = [
+        ([s.effective_parts(flow, c) for c in (None, *COHORTS)], s.effective_overrides(flow), s.evictions.get(flow))
+        for s in (before, after)
+    ]
+    return facts[0] == facts[1]
+
+
+def test_what_an_older_library_wrote():
+    """
+    Where no change is noted the head stands for it; the next change of a newer library notes that once.
+    """
+    older = attrs.evolve(SNAPSHOT, turned={})
+    turned = Turned(older.version, older.at)
+    assert older.turned_by("browse") == turned
+
+    change, newer = seal(changes.set_dial(older, "browse", 7), at=NOON, actor="rina", reason="x")
+
+    assert newer.turned == {**dict.fromkeys(older.definition.flows, turned), "browse": Turned(change.version, NOON)}
+    assert seal(changes.freeze(newer), at=NOON, actor="rina", reason="x")[0].effects == {"frozen": True}
 
 
 def test_seal_without_a_zone():

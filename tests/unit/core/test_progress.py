@@ -112,6 +112,7 @@ def test_forecast(progress, days, left):
     [
         (Fraction(0), timedelta(days=1)),
         (Fraction(1, 2), timedelta(0)),
+        (Fraction(999, 1000), timedelta(hours=23, minutes=59)),
         (Fraction(1, 2), timedelta(days=-1)),
         (Fraction(1, 10**400), timedelta(days=1)),
         (Fraction(1, 10**9), timedelta(days=10_000)),
@@ -119,7 +120,7 @@ def test_forecast(progress, days, left):
 )
 def test_no_forecast(progress, elapsed):
     """
-    Without progress, without time, or beyond the calendar there is no date to name.
+    Without progress, without a day of history, or beyond the calendar there is no date to name.
     """
     assert forecast(progress, since=NOON, now=NOON + elapsed) is None
 

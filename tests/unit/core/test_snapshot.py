@@ -106,7 +106,7 @@ def test_missing_field(name):
         Snapshot.decode(json.dumps({key: value for key, value in document().items() if key != name}))
 
 
-@pytest.mark.parametrize("name", sorted(document()["state"]))
+@pytest.mark.parametrize("name", sorted(document()["state"].keys() - {"turned"}))  # of a later minor
 @pytest.mark.parametrize("poison", [None, "", [], 7, "missing", [["pay", 0]]], ids=short)
 def test_poisoned_state(name, poison):
     """

@@ -88,12 +88,56 @@ def test_shares_requests_and_errors(control, check_in, clock):
     later = control.status()
 
     browse = flow(young, "browse")
-    assert (browse.share, browse.window_requests) == (0.25, 40)
+    assert (browse.share, browse.traffic.requests) == (0.25, (30, 10))
     assert (browse.old_requests, browse.new_requests) == (30, 10)
     assert (browse.old_errors, browse.new_errors) == (0, 2)
     assert flow(later, "browse").share is None
     assert flow(later, "browse").old_requests == 30
-    assert (young.window, later.window) == ("since the last change", "last 5 minutes")
+    windows = [flow(status, "browse").traffic.window.value for status in (young, later)]
+    assert windows == ["since the last change", "last 5 minutes"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda control: control.set("purchase", 50, reason="x"),
+        lambda control: control.freeze(reason="x"),
+        lambda control: control.work("texts", 50, reason="x"),
+    ],
+)
+def test_a_share_goes_on_where_another_thing_changes(control, check_in, clock, change):
+    """
+    The share of a flow is measured from its own last change on, whatever else was changed since.
+    """
+    control.set("browse", 25, reason="x")
+    changed = clock.now
+    clock.forward(seconds=30)
+    check_in(counts=[("browse", "old", 30), ("browse", "new", 10)])
+    change(control)
+
+    browse = flow(control.status(), "browse")
+    assert (browse.share, browse.traffic.since) == (0.25, changed)
+    assert browse.document(clock.now)["window"]["seconds"] == 30
+    control.set("browse", 24, reason="x")
+    assert flow(control.status(), "browse").share is None
+
+
+def test_errors_of_the_last_minutes(control, check_in, clock):
+    """
+    Errors are told beside the calls of the last five minutes, by side; the totals stay.
+    """
+    check_in(counts=[("browse", "old", 1)], errors=[("browse", "old", 7)])
+    clock.forward(minutes=6)
+    check_in("b", counts=[("browse", "new", 1)], errors=[("browse", "new", 2)])
+
+    document = flow(control.status(), "browse").document(clock.now)
+
+    assert document["errors"] == {"old": 7, "new": 2}
+    assert document["recent_errors"] == {
+        "seconds": 300,
+        "old": {"ratio": None, "errors": 0, "calls": 0},
+        "new": {"ratio": 1, "errors": 2, "calls": 2},
+    }
 
 
 def test_days_are_counted_in_the_timezone_of_the_migration(control, clock):
@@ -122,6 +166,21 @@ def test_forecast_goes_by_the_mean_pace(control, clock):
     assert progress.forecast == clock.now + (clock.now - progress.started)
 
 
+def test_a_forecast_needs_a_day_of_history(store, clock, definition):
+    """
+    Before a day has passed no date is named, but when there will be one.
+    """
+    control = Control(store, actor="rina", migration="young", now=clock)
+    control.apply(attrs.evolve(definition, name="young", started=None))
+    control.set("browse", 50, reason="x")
+    clock.forward(hours=23, minutes=59)
+
+    progress = control.status().progress
+    assert (progress.forecast, progress.forecast_from) == (None, clock.now + timedelta(minutes=1))
+    clock.forward(minutes=1)
+    assert control.status().progress.forecast is not None
+
+
 def test_what_a_flow_waits_for(control, check_in, clock):
     """
     What stands in the way is named with since when, the most pressing first.
@@ -141,8 +200,11 @@ def test_what_a_flow_waits_for(control, check_in, clock):
         "held to 10% by pay, set to 50%",
     ]
     assert waits(control, "pay")[0] == "break-glass on 1 of 3 instances"
-    assert waits(control, "browse")[-1] == "no traffic yet"
+    assert waits(control, "browse")[-1] == "nothing counted since the last change"
     assert flow(control.status(), "cart").waiting_for[1].since == control.snapshot().at
+    clock.forward(minutes=5)
+    assert waits(control, "browse")[-2:] == ["no traffic yet", "3 of 3 instances lost"]
+    assert "nothing counted in the last 5 minutes" in waits(control, "cart")
 
 
 def drains(control: Control, name: str):
@@ -238,7 +300,7 @@ def test_a_frozen_flow_names_who_froze_it(control, clock):
     control.freeze(reason="holidays")
     control.set("browse", 0, reason="x")
     assert control.status().document()["frozen"]["by"] == "rina"
-    assert waits(control, "browse") == ["frozen by rina", "no traffic yet"]
+    assert waits(control, "browse") == ["frozen by rina", "nothing counted since the last change"]
 
     control.unfreeze(reason="over")
     assert control.status().document()["frozen"] is None
@@ -253,7 +315,7 @@ def test_a_cohort_that_stays_behind_is_named(control):
 
     assert waits(control, "browse")[0] == "cohort staff stays at 10%"
     control.set("browse", 100, all_cohorts=True, reason="x")
-    assert waits(control, "browse") == ["no traffic yet"]
+    assert waits(control, "browse") == ["nothing counted since the last change"]
 
 
 def test_when_a_dial_last_changed(control, clock):

@@ -159,6 +159,17 @@ def test_counts_since_the_version(reporter, cells):
     assert (sum(report.since_version.values()), by_minute(report)) == (3, {0: 5})
 
 
+def test_counts_of_flows_that_a_version_leaves_alone(reporter, cells):
+    """
+    A new version that leaves a flow as it was counts on for it.
+    """
+    count(cells, 2)
+    reporter.version_changed(kept={"pay"})
+    count(cells, 3)
+
+    assert sum(made(reporter).since_version.values()) == 5
+
+
 class Elapsed:
     """
     A monotonic clock that a test puts forward.
