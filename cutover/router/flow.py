@@ -3,7 +3,6 @@ The handle of one flow: what application code calls for each request.
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from cutover.core.backend import UNSET, Backend, Decision, Reason
@@ -44,7 +43,7 @@ class Notices(Protocol):
 
 LONGEST_REASON = 80  # characters
 # A named tuple's own constructor takes twice as long.
-new_decision: Callable[..., Decision] = partial(tuple.__new__, Decision)
+new_tuple: Callable[[type[Decision], tuple[object, ...]], Decision] = tuple.__new__
 
 
 class Flow(Routing):
@@ -360,9 +359,11 @@ class Flow(Routing):
         return self.cells.synthetic[cell.backend].ticks if apart else cell.ticks
 
     def _find(self, plan: FlowPlan, key: object, cohort: object, home: object) -> tuple[Cell, int | None]:
-        if type(key) is Visit and key.migration != plan.migration and None not in (key.migration, plan.migration):
+        if type(key) is not Visit:
+            pass
+        elif key.migration != plan.migration and None not in (key.migration, plan.migration):
             key = key.key  # its sides, cohort and home are words of another migration
-        elif type(key) is Visit:
+        else:
             if home is UNSET:
                 side = key.sides.get(self.name)
                 if side is None and plan.together == key.journey:
@@ -395,4 +396,4 @@ def _decision(flow: str, plan: FlowPlan, key: object, cell: Cell, hash_: int | N
     if hash_ is None:
         hash_ = plan.hash(key.key if type(key) is Visit else key)
     position = None if hash_ is None else hash_ * PARTS >> 32
-    return new_decision((flow, cell.backend, cell.detail, plan.version, position))
+    return new_tuple(Decision, (flow, cell.backend, cell.detail, plan.version, position))
