@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-__all__ = ["is_coroutine_function", "is_generator_function", "not_taken"]
+__all__ = ["is_coroutine_function", "is_generator_function", "not_taken", "parameter_at"]
 
 
 def is_coroutine_function(function: Callable[..., Any]) -> bool:
@@ -36,6 +36,17 @@ def not_taken(function: Callable[..., Any], *names: str) -> list[str]:
     if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
         return []
     return [name for name in names if name not in parameters or parameters[name].kind not in kinds]
+
+
+def parameter_at(function: Callable[..., Any], place: int) -> str | None:
+    """
+    Name the parameter at a place, if it may be given by its name; None where the function does not say.
+    """
+    try:
+        parameter = list(inspect.signature(function).parameters.values())[place]
+    except (TypeError, ValueError, IndexError):
+        return None
+    return parameter.name if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD else None
 
 
 def _holds(check: Callable[[object], bool], function: Callable[..., Any]) -> bool:

@@ -18,6 +18,7 @@ from cutover.router.strangers import kind_of, text_of, truth
 from cutover.router.visits import Visit, is_synthetic
 
 if TYPE_CHECKING:
+    from cutover.router.calls.binding import BindingSwitch
     from cutover.router.calls.switch import Claiming, Switch
     from cutover.router.mirrored.writing import Writing
 
@@ -145,7 +146,7 @@ class Flow(Routing):
         shadow_deadline: float = 2.0,
         shadow_limit: int = 8,
         noise: float = 10,
-    ) -> Callable[Concatenate[Any, P], R]:
+    ) -> "BindingSwitch[P, R]":
         """
         Make one function of two, both `def` or both `async def`: each call goes where its key is routed, is timed, and
         counted by outcome. Build it once.
@@ -153,10 +154,13 @@ class Flow(Routing):
             charge = pay.switch(old=charge_old, new=charge_new)
             receipt = charge("user-42", order)
 
+        Where a class holds it, it is a method: every function that is called with the call's arguments gets the object
+        first, and the key is the argument after it. `staticmethod` leaves it unbound.
+
         What the back end raises reaches the caller, and a call that changes something never goes to the other side.
 
         Args:
-            old: Called with the key, of a visit its key, and whatever else it is called with.
+            old: Called with the key, of a visit its key, and the call's other arguments.
             new: As `old`.
             home: As for `route`, or a function of the call's own arguments, key first. What it raises reaches the
                 caller, before any back end is called.

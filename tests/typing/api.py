@@ -60,6 +60,40 @@ def visits(token: str | None) -> str:
         return visit.token + backend
 
 
+class Payments:
+    """
+    A class that holds switches.
+    """
+
+    def __init__(self, currency: str) -> None:
+        self.currency = currency
+
+    def _old(self, user: str, amount: int) -> float:
+        return float(amount)
+
+    def _new(self, user: str, amount: int) -> float:
+        return float(amount)
+
+    async def _later(self, user: str, amount: int) -> float:
+        return float(amount)
+
+    charge = cutover.connect().flow("pay").switch(old=_old, new=_new)
+    charge_later = cutover.connect().flow("pay").switch(old=_later, new=_later)
+
+
+async def switches() -> float:
+    def find(user: str, words: str) -> list[str]:
+        return [words]
+
+    search = cutover.connect().flow("browse").switch(old=find, new=find)
+    assert_type(search("user-42", words="shoes"), list[str])
+    payments = Payments("IDR")
+    assert_type(payments.charge("user-42", amount=5), float)
+    assert_type(Payments.charge(payments, "user-42", 5), float)
+    assert_type(await payments.charge_later("user-42", 5), float)
+    return await payments.charge_later("user-42", amount=5)
+
+
 def writes(item: str) -> int:
     def old(user: str, item: str, *, sequence: int) -> int:
         return sequence

@@ -86,6 +86,12 @@ MISUSES = [
     "AsyncSwitchTransport(pay, old='')",
 ]
 MISUSED_LATER = """
+class Payments:
+    def charge(self, user: str) -> None: ...
+    switched = pay.switch(old=charge, new=charge)
+Payments().switched()
+Payments().switched('user-42', 1)
+Payments().switched(42)
 async def later() -> None:
     (await homes.afind('order', 1)).value
     (await homes.aclaim('order', 1, 'new')).vlaue
@@ -96,7 +102,7 @@ try:
 except cutover.Unavailabel:
     pass
 """.strip()
-WRONG_LATER = (2, 3, 5, 8)  # of those lines, from 1
+WRONG_LATER = (4, 5, 6, 8, 9, 11, 14)  # of those lines, from 1
 
 
 def run(command, *arguments):

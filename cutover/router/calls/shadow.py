@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from time import monotonic
 from typing import Any, Final
 
@@ -145,17 +146,27 @@ class Shadow:
         return hash_of(plan.salt.encode() + SALT + data) < plan.shadow
 
     def offer(
-        self, side: Backend, version: int, first: Answer, arguments: tuple[Any, ...], named: dict[str, Any]
+        self,
+        side: Backend,
+        version: int,
+        first: Answer,
+        arguments: tuple[Any, ...],
+        named: dict[str, Any],
+        bound: tuple[Any, ...] = (),
     ) -> None:
         """
         Ask the other side in the background; never waits, never raises.
+
+        Args:
+            arguments: From the key on.
+            bound: The object before the key, where the call was that of a method.
         """
         if first.error is not None and not isinstance(first.error, Exception):
             return  # cancelled: there is no answer that could be compared
         is_noise = side is Backend.OLD and CHANCE.random() * 100 < self._terms.noise
         asked = Backend.NEW if side is Backend.OLD and not is_noise else Backend.OLD
         job = Job(
-            function=self._functions[asked],
+            function=partial(self._functions[asked], *bound) if bound else self._functions[asked],
             arguments=arguments,
             named=named,
             side=asked,

@@ -12,10 +12,11 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import attrs
 
-from cutover.callables import is_coroutine_function, is_generator_function
+from cutover.callables import is_coroutine_function, is_generator_function, parameter_at
 from cutover.core.backend import UNSET, Backend, Decision
 from cutover.core.comparison import Answer
 from cutover.errors import ConfigurationError
+from cutover.router.calls.binding import switched_of
 from cutover.router.calls.judging import Budget, Judge
 from cutover.router.calls.shadow import Shadow, ShadowTerms
 from cutover.router.current import CURRENT, inside
@@ -100,9 +101,8 @@ class Switch:
         """
         by_arguments = callable(self.home) or callable(self.cohort)
         is_plain = not (by_arguments or self.attempt or self.fallback or self.judge.failed or self.synthetic)
-        built = (_asynchronous if self.is_async else _synchronous)(self, is_plain)
-        built.__name__ = built.__qualname__ = self.flow.name
-        return built
+        made = _asynchronous if self.is_async else _synchronous
+        return switched_of(made(self, is_plain, 0), made(self, is_plain, 1), name=self.flow.name, old=self.old)
 
     def is_shadowed(self) -> bool:
         """
@@ -125,12 +125,29 @@ class Switch:
         if self.shadow is not None:
             self.shadow.after_fork()
 
-    def steps(self, key: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> Steps:
+    def with_key(self, arguments: tuple[Any, ...], named: dict[str, Any], at: int) -> tuple[Any, ...]:
+        """
+        Put the key in its place, where a call gave it by its name.
+
+        Raises:
+            TypeError: If the call has no key.
+        """
+        name = parameter_at(self.old, at)
+        if len(arguments) != at or name not in named:
+            after = " after the object" if at else ""
+            raise TypeError(f"{self.flow.name}() got no key; allowed: the key as the first argument{after}")
+        return (*arguments, named.pop(name))
+
+    def steps(self, arguments: tuple[Any, ...], named: dict[str, Any], at: int = 0) -> Steps:
         """
         Make one call, step by step; gives its answer.
+
+        Args:
+            at: The place of the key among the arguments: after the object, where there is one.
         """
-        plain = key.key if type(key) is Visit else key
-        arguments = (plain, *arguments)
+        key = arguments[at]
+        arguments = _without_visit(arguments, at)
+        plain = arguments[at]
         home = self.home(*arguments, **named) if callable(self.home) else self.home
         cohort = self._cohort_of(*arguments, **named) if callable(self.cohort) else self.cohort
         # What lives on one side is not on the other, whatever that would answer.
@@ -151,7 +168,7 @@ class Switch:
             next(self.flow.cells.fallbacks.ticks)
             return (yield from self._timed(Backend.OLD, arguments, named))
         if self.shadow is not None and self.shadow.wants(self.flow.plan, plain):
-            self.shadow.offer(side, self.flow.plan.version, answer, arguments, named)
+            self.shadow.offer(side, self.flow.plan.version, answer, arguments[at:], named, arguments[:at])
         return answer
 
     def _timed(self, side: Backend, arguments: tuple[Any, ...], named: dict[str, Any], *, apart: bool = False) -> Steps:
@@ -205,24 +222,37 @@ class Switch:
             return None
 
 
-def _synchronous(switch: Switch, is_plain: bool) -> Function:
+def _without_visit(arguments: tuple[Any, ...], at: int) -> tuple[Any, ...]:
     """
-    Build the function of two functions. Where nothing but routing, timing and counting was asked for, that is done here
-    as `Switch.steps` would, without its steps.
+    Put the key of a visit in its place.
+    """
+    key = arguments[at]
+    return (*arguments[:at], key.key, *arguments[at + 1 :]) if type(key) is Visit else arguments
+
+
+def _synchronous(switch: Switch, is_plain: bool, at: int) -> Function:
+    """
+    Build the function of two functions, with the key at a place among the arguments. Where nothing but routing, timing
+    and counting was asked for, that is done here as `Switch.steps` would, without its steps.
     """
     flow, old, new, home, cohort = switch.flow, switch.old, switch.new, switch.home, switch.cohort
     name, route, is_safe = flow.name, flow.route, switch.shadow is not None
     enter, leave = CURRENT.set, CURRENT.reset
 
-    def switched(key: Any, /, *arguments: Any, **named: Any) -> Any:
+    def switched(*arguments: Any, **named: Any) -> Any:
+        try:
+            key = arguments[at]
+        except IndexError:
+            arguments = switch.with_key(arguments, named, at)
+            key = arguments[at]
         if not is_plain or (is_safe and switch.is_shadowed()):
-            return _driven(switch.steps(key, arguments, named))
+            return _driven(switch.steps(arguments, named, at))
         side = route(key, cohort, home)
         function = new if side is NEW else old
         token = enter((name, side, flow.version))
         began = perf_counter()
         try:
-            value = function(key.key if type(key) is Visit else key, *arguments, **named)
+            value = function(*(_without_visit(arguments, at) if type(key) is Visit else arguments), **named)
         except BaseException as error:
             switch.broke(key, side, error, perf_counter() - began)
             raise
@@ -235,7 +265,7 @@ def _synchronous(switch: Switch, is_plain: bool) -> Function:
     return switched
 
 
-def _asynchronous(switch: Switch, is_plain: bool) -> Function:
+def _asynchronous(switch: Switch, is_plain: bool, at: int) -> Function:
     """
     Build the coroutine function of two, as `_synchronous` does.
     """
@@ -243,15 +273,20 @@ def _asynchronous(switch: Switch, is_plain: bool) -> Function:
     name, route, is_safe = flow.name, flow.route, switch.shadow is not None
     enter, leave = CURRENT.set, CURRENT.reset
 
-    async def switched(key: Any, /, *arguments: Any, **named: Any) -> Any:
+    async def switched(*arguments: Any, **named: Any) -> Any:
+        try:
+            key = arguments[at]
+        except IndexError:
+            arguments = switch.with_key(arguments, named, at)
+            key = arguments[at]
         if not is_plain or (is_safe and switch.is_shadowed()):
-            return await _driven_async(switch.steps(key, arguments, named))
+            return await _driven_async(switch.steps(arguments, named, at))
         side = route(key, cohort, home)
         function = new if side is NEW else old
         token = enter((name, side, flow.version))
         began = perf_counter()
         try:
-            value = await function(key.key if type(key) is Visit else key, *arguments, **named)
+            value = await function(*(_without_visit(arguments, at) if type(key) is Visit else arguments), **named)
         except BaseException as error:
             switch.broke(key, side, error, perf_counter() - began)
             raise

@@ -578,10 +578,10 @@ def _by_steps(switch, is_async):
     if is_async:
 
         async def call(key):
-            return await _driven_async(switch.steps(key, (), {}))
+            return await _driven_async(switch.steps((key,), {}))
 
         return call
-    return lambda key: _driven(switch.steps(key, (), {}))
+    return lambda key: _driven(switch.steps((key,), {}))
 
 
 def _came(switch, key, back, answers):
@@ -607,7 +607,7 @@ def test_steps_give_an_answer():
     """
     place = Place()
     place.flow.switch(old=Back(), new=Back())
-    steps = place.flow.switches[0].steps("user-1", (), {})
+    steps = place.flow.switches[0].steps(("user-1",), {})
     step = next(steps)
 
     with pytest.raises(StopIteration) as end:
