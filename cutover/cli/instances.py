@@ -30,21 +30,22 @@ def instances_(session: Session) -> int:
         if session.as_json:
             session.print_json({"instances": [instance.document() for instance in instances]})
         elif instances:
-            console().print(instances_table(instances))
+            out = console()
+            out.print(instances_table(instances, out.width))
         else:
             session.note("no instance has checked in")
     return ExitCode.DONE
 
 
 @instances_.command("dead")
-@click.argument("instance", metavar="ID")
+@click.argument("instance", metavar="NAME")
 @changing()
 def dead_(session: Session, edit: Edit, instance: str) -> int:
     """
     Put on record that a lost process will never come back.
 
-    ID is its name or the beginning of it. It counts no longer as lost; what it counted stays. Should it come back all
-    the same, it shows again.
+    NAME is its name, HOST/PID, both as one argument, or the beginning of its id. The process counts no longer as lost;
+    what it counted stays. If the process comes back all the same, it shows again.
     """
     with session.opened(edit) as control:
         report = control.lost_instance(instance)

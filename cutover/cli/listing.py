@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +19,7 @@ from cutover.operations.status import Instance
 
 __all__ = ["STATE_STYLES", "history_table", "homes_table", "instances_table", "plain_table", "rules_table"]
 
-SHORT_ID: Final = 8  # as much of an instance's name as tells it from others
+SHORT_ID: Final = 8  # as much of an instance's id as tells it from others
 
 STATE_STYLES = {
     InstanceState.CURRENT: "green",
@@ -53,24 +54,41 @@ def history_table(changes: Sequence[Change], timezone: str) -> Table:
     return table
 
 
-def instances_table(instances: Iterable[Instance]) -> Table:
+def instances_table(instances: Iterable[Instance], width: int) -> Table:
     """
-    Show router processes.
+    Show router processes; on a narrow terminal without what tells least.
     """
-    table = plain_table("ID", "HOST/PID", "STATE", "RUNS", "LAST SEEN", "UP", "LIBRARY", "BREAK-GLASS")
-    for one in instances:
-        up = age(one.seen + one.age - one.started)
-        row = _texts(
-            one.name[:SHORT_ID],
-            f"{plain(one.host)}/{one.pid}",
-            one.state.value,
-            one.version or "-",
-            f"{age(one.age)} ago",
-            up,
-        )
-        row[2].stylize(STATE_STYLES[one.state])
-        table.add_row(*row, Text(plain(one.library)), Text(plain(", ".join(one.break_glass)) or "-"))
+    rows = [_instance_cells(one) for one in instances]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    spare = ["LIBRARY", "UP", "ID"]
+    if all(cell.plain == "-" for cell in columns["BREAK-GLASS"]):
+        spare.insert(0, "BREAK-GLASS")
+    while spare and _width(columns) > width:
+        del columns[spare.pop(0)]
+    table = plain_table(*columns)
+    for column in table.columns[2:]:
+        column.no_wrap = column.header != "BREAK-GLASS"
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*cells)
     return table
+
+
+def _instance_cells(one: Instance) -> dict[str, Text]:
+    return {
+        "NAME": Text(plain(one.name) or "-"),
+        "HOST/PID": Text(f"{plain(one.host)}/{one.pid}"),
+        "STATE": Text(one.state.value, style=STATE_STYLES[one.state]),
+        "RUNS": Text(one.version or "-"),
+        "LAST SEEN": Text(f"{age(one.age)} ago"),
+        "UP": Text(age(one.seen + one.age - one.started)),
+        "LIBRARY": Text(plain(one.library)),
+        "BREAK-GLASS": Text(plain(", ".join(one.break_glass)) or "-"),
+        "ID": Text(one.id[:SHORT_ID]),
+    }
+
+
+def _width(columns: Mapping[str, Sequence[Text]]) -> int:
+    return sum(max(cell_len(name), *(cell.cell_len for cell in cells)) + 2 for name, cells in columns.items()) - 2
 
 
 def homes_table(counts: Mapping[str, Sides]) -> Table:

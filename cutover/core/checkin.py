@@ -25,6 +25,7 @@ from cutover.errors import Corrupt
 __all__ = [
     "FOLD_AFTER",
     "LEASE",
+    "LONGEST_NAME",
     "MOST_RAN",
     "TOO_LATE",
     "CheckIn",
@@ -36,6 +37,7 @@ __all__ = [
     "Totals",
     "add",
     "minute_of",
+    "titled",
 ]
 
 FOLD_AFTER: Final = timedelta(minutes=15)  # then minutes are folded into hours
@@ -43,6 +45,7 @@ TOO_LATE: Final = timedelta(days=1)  # so old counts are refused: what would tel
 LEASE: Final = timedelta(seconds=15)  # an instance that is silent for longer is lost
 MILLISECOND: Final = timedelta(milliseconds=1)
 OLDEST_RAN: Final = timedelta(days=36525)
+LONGEST_NAME: Final = 64
 MOST_RAN: Final = 50  # so many of the versions that it ran does an instance tell, the last ones
 
 
@@ -119,6 +122,7 @@ class CheckIn:
         ran: The versions that it ran, oldest first, up to 50: where it tells as many, it may have run older ones. None
             where it does not say, as a library before this field.
         mismatches: The first that its comparisons found, with values as the application shows them.
+        name: What the process is called, up to 64 characters; empty where it does not say.
     """
 
     instance: str
@@ -137,6 +141,21 @@ class CheckIn:
     since_version: Totals = attrs.field(factory=dict, converter=frozen_mapping)
     ran: tuple[Ran, ...] | None = None
     mismatches: tuple[Mismatch, ...] = ()
+    name: str = ""
+
+    @property
+    def who(self) -> str:
+        """
+        Name the process for operators.
+        """
+        return titled(self.name, self.host, self.pid)
+
+    @property
+    def where(self) -> str:
+        """
+        Say where the process runs, as ``web-3/4711``.
+        """
+        return titled("", self.host, self.pid)
 
     def is_lost(self, now: datetime) -> bool:
         """
@@ -167,6 +186,8 @@ class CheckIn:
         }
         if self.ran is not None:
             document["ran"] = [[ran.epoch, ran.version, ran.age // MILLISECOND] for ran in self.ran]
+        if self.name:
+            document["name"] = self.name
         if self.mismatches:
             document["mismatches"] = [mismatch.document() for mismatch in self.mismatches]
         return encode(document)
@@ -198,6 +219,7 @@ class CheckIn:
                 minutes={_minute(m): read_totals(t) for m, t in field(document, "minutes", dict).items()},
                 since_version=read_totals(field(document, "since_version", dict)),
                 ran=_ran(items(document, "ran", list)) if "ran" in document else None,
+                name=_name(field({"name": "", **document}, "name", str)),
                 mismatches=tuple(
                     map(Mismatch.from_document, items({"mismatches": [], **document}, "mismatches", dict))
                 ),
@@ -226,6 +248,19 @@ class Fleet:
         Give all that was ever counted.
         """
         return add((*self.hours.values(), *self.minutes.values()))
+
+
+def titled(name: str, host: str, pid: int) -> str:
+    """
+    Name a process for operators: ``checkout-api web-3/4711``, or ``web-3/4711`` where it has no name.
+    """
+    return f"{name} {host}/{pid}".lstrip()
+
+
+def _name(name: str) -> str:
+    if len(name) > LONGEST_NAME:
+        raise ValueError(f"the name has {len(name)} characters; allowed: {LONGEST_NAME}")
+    return name
 
 
 def _head(document: Mapping[str, Any]) -> Head:

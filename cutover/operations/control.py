@@ -200,7 +200,7 @@ class Control(Observer):
         Should it come back all the same, it shows again with its next check-in.
 
         Args:
-            instance: Its name, the beginning of it, or HOST/PID.
+            instance: Its name, HOST/PID, both as one text, or the beginning of its id.
 
         Raises:
             Refused: If it checked in a moment ago.
@@ -242,22 +242,25 @@ class Control(Observer):
         Give the last report of one router process that is lost.
 
         Args:
-            instance: Its name, the beginning of it, or HOST/PID.
+            instance: Its name, HOST/PID, both as one text, or the beginning of its id.
 
         Raises:
             ConfigurationError: If there is none, or several.
             Refused: If it is alive.
         """
         reports = self.fleet().instances if instance else ()
-        found = [r for r in reports if r.instance.startswith(instance) or instance == f"{r.host}/{r.pid}"]
+        now = self._now()
+        found = [r for r in reports if instance in (r.name, r.where, r.who) or r.instance.startswith(instance)]
+        if len(found) > 1 and len(silent := [r for r in found if r.is_lost(now)]) == 1:
+            found = silent  # the others of this name are alive
         if len(found) != 1:
             known = "several are" if found else "none is"
-            lost = ", ".join(f"{r.host}/{r.pid}" for r in reports if r.is_lost(self._now())) or "none is lost"
+            lost = ", ".join(r.who for r in found or reports if r.is_lost(now)) or "none is lost"
             raise ConfigurationError(f"instance is {instance!r}, and {known} named so; allowed: a lost one ({lost})")
-        (report,), now = found, self._now()
+        (report,) = found
         if not report.is_lost(now):
             age = (now - report.at).total_seconds()
-            raise Refused(f"instance {report.instance} is alive: it checked in {age:.0f} s ago")
+            raise Refused(f"instance {instance} is alive: it checked in {age:.0f} s ago")
         return report
 
     def bury(self, report: CheckIn) -> None:

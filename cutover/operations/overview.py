@@ -84,13 +84,14 @@ def status_of(facts: Facts, *, now: datetime) -> Status:
 
 def instances_of(fleet: Fleet, snapshot: Snapshot, *, now: datetime) -> tuple[Instance, ...]:
     """
-    Describe every router process, by host and process id.
+    Describe every router process, by name, host and process id.
     """
-    by_name = states(fleet, snapshot.head, now=now)
+    by_id = states(fleet, snapshot.head, now=now)
     described = (
         Instance(
-            name=report.instance,
-            state=by_name[report.instance],
+            id=report.instance,
+            name=report.name,
+            state=by_id[report.instance],
             host=report.host,
             pid=report.pid,
             version="" if report.head is None else str(report.head),
@@ -102,7 +103,7 @@ def instances_of(fleet: Fleet, snapshot: Snapshot, *, now: datetime) -> tuple[In
         )
         for report in fleet.instances
     )
-    return tuple(sorted(described, key=lambda one: (one.host, one.pid, one.name)))
+    return tuple(sorted(described, key=lambda one: (one.name, one.host, one.pid, one.id)))
 
 
 def _progress(facts: Facts, traffic: Mapping[str, Recent], now: datetime) -> Progress:
@@ -171,10 +172,10 @@ def _stage(facts: Facts, flow: str) -> Stage | None:
 def _draining(facts: Facts, instances: tuple[Instance, ...], now: datetime) -> Mapping[str, tuple[DrainStatus, ...]]:
     if facts.problem:  # an instance that nobody can be asked about may keep any of them open
         return {}
-    by_name = {instance.name: instance for instance in instances}
-    states = {instance.name: instance.state for instance in instances}
+    by_id = {instance.id: instance for instance in instances}
+    states = {instance.id: instance.state for instance in instances}
     found = draining(facts.trail.drains.drains(), facts.fleet.instances, states, now=now)
-    return {flow: tuple(_drain_status(one, by_name) for one in many) for flow, many in found.items()}
+    return {flow: tuple(_drain_status(one, by_id) for one in many) for flow, many in found.items()}
 
 
 def _drain_status(one: Draining, instances: Mapping[str, Instance]) -> DrainStatus:
@@ -183,7 +184,7 @@ def _drain_status(one: Draining, instances: Mapping[str, Instance]) -> DrainStat
         version=one.version,
         since=one.since,
         until=one.until,
-        waiting_for=tuple(instances[name] for name in one.waiting_for),
+        waiting_for=tuple(instances[id_] for id_ in one.waiting_for),
     )
 
 
@@ -240,7 +241,7 @@ def _open_drain(drain: DrainStatus) -> Waiting:
     word = "does not say what it ran" if first.state is InstanceState.CURRENT else first.state.value
     who = f"{len(more) + 1} instances, such as" if more else "instance"
     since = first.seen if is_lost else drain.since
-    return Waiting(f"visits on {drain.side.name} drain: {who} {first.host}/{first.pid} {word}", since)
+    return Waiting(f"visits on {drain.side.name} drain: {who} {first.who} {word}", since)
 
 
 def _drains_to(side: Backend, flow: FlowStatus) -> Iterator[Waiting]:

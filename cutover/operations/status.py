@@ -12,7 +12,7 @@ import attrs
 
 from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS
-from cutover.core.checkin import InstanceState
+from cutover.core.checkin import InstanceState, titled
 from cutover.core.fleet import WINDOW, Calls, Recent
 from cutover.core.instants import format_instant
 from cutover.core.ledger import Change
@@ -76,8 +76,7 @@ class DrainStatus:
             "since": _instant(self.since),
             "until": _instant(self.until),
             "waiting_for": [
-                {"instance": i.name, "host": i.host, "pid": i.pid, "state": i.state.value, "seen": _instant(i.seen)}
-                for i in self.waiting_for
+                {**one.identity(), "state": one.state.value, "seen": _instant(one.seen)} for one in self.waiting_for
             ],
         }
 
@@ -224,10 +223,13 @@ class Instance:
     One router process, as it last checked in.
 
     Attributes:
+        id: 128 random bits as hex.
+        name: What the process is called; empty where it does not say.
         version: What it runs, as ``version:head``; empty if nothing yet.
         age: Since its last check-in.
     """
 
+    id: str
     name: str
     state: InstanceState
     host: str
@@ -239,15 +241,26 @@ class Instance:
     age: timedelta
     break_glass: tuple[str, ...]
 
+    @property
+    def who(self) -> str:
+        """
+        Name the process for operators.
+        """
+        return titled(self.name, self.host, self.pid)
+
+    def identity(self) -> dict[str, Any]:
+        """
+        Give the fields that tell the process from others.
+        """
+        return {"instance": self.id, "name": self.name, "host": self.host, "pid": self.pid}
+
     def document(self) -> dict[str, Any]:
         """
         Give the instance as it stands in `instances --json`.
         """
         return {
-            "instance": self.name,
+            **self.identity(),
             "state": self.state.value,
-            "host": self.host,
-            "pid": self.pid,
             "version": self.version,
             "library": self.library,
             "started": _instant(self.started),
@@ -342,10 +355,7 @@ class Status:
                 for w in self.work
             ],
             "instances": {state.value: self.count(state) for state in InstanceState},
-            "gaps": [
-                {"instance": lost.name, "host": lost.host, "pid": lost.pid, "since": _instant(lost.seen)}
-                for lost in self.lost()
-            ],
+            "gaps": [{**lost.identity(), "since": _instant(lost.seen)} for lost in self.lost()],
         }
 
     def _frozen_document(self) -> dict[str, Any] | None:

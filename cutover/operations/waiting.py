@@ -23,7 +23,7 @@ POLL: Final = 0.1  # seconds
 @attrs.frozen(kw_only=True)
 class Confirmation:
     """
-    Which router processes run a change, each named as ``host/pid``.
+    Which router processes run a change, each named as ``checkout-api web-3/4711``.
 
     Attributes:
         current: They run it, or a later one of the same chain.
@@ -83,5 +83,5 @@ def _confirmation(store: Store, change: Change, epoch: int, now: Callable[[], da
     head = Head(epoch, change.version, change.hash)
     names: dict[InstanceState, list[str]] = {state: [] for state in InstanceState}
     for report in fleet.instances:
-        names[instance_state(report, head, chain, now=now())].append(f"{report.host}/{report.pid}")
+        names[instance_state(report, head, chain, now=now())].append(report.who)
     return Confirmation(change=change, **{state.value: tuple(sorted(found)) for state, found in names.items()})

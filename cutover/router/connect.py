@@ -23,6 +23,7 @@ from cutover.router.log import log
 from cutover.router.metrics.instruments import instruments_on
 from cutover.router.metrics.telemetry import Telemetry
 from cutover.router.mirrored.writing import Writing
+from cutover.router.naming import instance_name
 from cutover.router.notices import NoticeBoard
 from cutover.router.router import Parts, Router
 from cutover.router.routing import CohortOf
@@ -53,6 +54,7 @@ class Settings:
     cache: Path | None
     bootstrap: Path | None
     break_glass: Path | None
+    name: str
 
 
 def connect(
@@ -66,13 +68,14 @@ def connect(
     bootstrap: StrPath | None = None,
     break_glass: StrPath | None = None,
     fleet_metrics: bool = False,
+    name: str | None = None,
 ) -> Router:
     """
     Make a router of this process. It begins with the last-known-good copy on disk, else the bootstrap, else every flow
     on OLD, and follows the store in the background from then on.
 
     What is left out comes from the environment: CUTOVER_STORE, CUTOVER_MIGRATION, CUTOVER_SECRET, CUTOVER_CACHE,
-    CUTOVER_BOOTSTRAP, CUTOVER_BREAK_GLASS.
+    CUTOVER_BOOTSTRAP, CUTOVER_BREAK_GLASS, CUTOVER_INSTANCE.
 
     Args:
         store: A URL, or a store object, which is not closed with the router.
@@ -85,11 +88,13 @@ def connect(
         bootstrap: An exported snapshot to begin with on an empty disk.
         break_glass: A file that routers watch and obey above every dial.
         fleet_metrics: Also show the fleet-wide series; for one process of the fleet.
+        name: What operators see this process as, such as ``checkout-api``; else CUTOVER_INSTANCE, else the name of the
+            program.
 
     Raises:
         ConfigurationError: For what can never work: an unknown scheme, a missing extra, a bad URL or name.
     """
-    settings = _settings(store, migration, secret, cache, bootstrap, break_glass)
+    settings = _settings(store, migration, secret, cache, bootstrap, break_glass, name)
     if registry is not None and not isinstance(registry, CollectorRegistry):
         raise ConfigurationError(f"registry is a {type(registry).__name__}; allowed: a CollectorRegistry")
     source = open_store(settings.store)
@@ -97,7 +102,7 @@ def connect(
     notices = NoticeBoard()
     holding = Holding(notices, cohort_of)
     telemetry = Telemetry(instruments, holding.cells, holding.durations, settings.migration)
-    reporter = Reporter(holding.cells)
+    reporter = Reporter(holding.cells, name=settings.name)
     copy, leftovers = _on_disk(settings, source)
     gauges = _fleet_gauges(registry) if fleet_metrics else None
     borrowed = not isinstance(settings.store, str)
@@ -121,6 +126,7 @@ def _settings(
     cache: StrPath | None,
     bootstrap: StrPath | None,
     break_glass: StrPath | None,
+    instance: str | None,
 ) -> Settings:
     chosen = store if store is not None else os.environ.get("CUTOVER_STORE")
     if not chosen:
@@ -137,6 +143,7 @@ def _settings(
         cache=None if folder == OFF else _path(folder, "cache") or default_folder(),
         bootstrap=_path(bootstrap or os.environ.get("CUTOVER_BOOTSTRAP"), "bootstrap"),
         break_glass=_path(break_glass or os.environ.get("CUTOVER_BREAK_GLASS"), "break_glass"),
+        name=instance_name(instance),
     )
 
 

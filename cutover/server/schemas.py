@@ -52,7 +52,11 @@ REPORT: Final[Schema] = {
 }
 RAN: Final = _many({"type": "array", "prefixItems": [FROM_ONE, FROM_ONE, COUNT], "minItems": 3, "maxItems": 3})
 PLACES: Final = _many({"type": "array", "items": TEXT, "minItems": 3, "maxItems": 3})
-LATER: Final = {"ran": RAN, "mismatches": _many(_object({"flow": TEXT, "at": INSTANT, "differences": PLACES}))}
+LATER: Final[Mapping[str, Any]] = {
+    "ran": RAN,
+    "name": TEXT,
+    "mismatches": _many(_object({"flow": TEXT, "at": INSTANT, "differences": PLACES})),
+}
 
 SCHEMAS: Final[Mapping[str, Any]] = MappingProxyType(
     {

@@ -56,6 +56,7 @@ class FleetContract:
             since_version={counted(): 7, counted("cart", "old", "cohort"): 2**52, SHADOWS: 3, FALLBACKS: 1},
             minutes={MINUTE: {counted(): 5}},
             host="tokyo-東京",
+            name="checkout 東京",
             ran=(Ran(1, 40, timedelta(seconds=9)), Ran(2, 41, timedelta(seconds=3))),
             mismatches=(Mismatch(flow="pay", at=NOW, differences=(("items.0", "int", "東京"), ("", "a", "b"))),),
         )

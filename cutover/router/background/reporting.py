@@ -31,12 +31,19 @@ class Reporter:
         cells: Gives all cells of the router as they are now.
         now: The wall clock; aware, UTC.
         elapsed: Seconds by a clock that nobody puts back.
+        name: What the process is called.
     """
 
     def __init__(
-        self, cells: Cells, now: Callable[[], datetime] = utc_now, elapsed: Callable[[], float] = monotonic
+        self,
+        cells: Cells,
+        now: Callable[[], datetime] = utc_now,
+        elapsed: Callable[[], float] = monotonic,
+        *,
+        name: str = "",
     ) -> None:
         self._cells = cells
+        self._name = name
         self._now = now
         self._elapsed = elapsed
         self._lock = threading.Lock()
@@ -132,6 +139,7 @@ class Reporter:
                 minutes={minute: dict(totals) for minute, totals in self._minutes.items()},
                 since_version=dict(self._since_version),
                 ran=self._ran_until_now(),
+                name=self._name,
             )
 
     def acknowledge(self, report: CheckIn) -> None:

@@ -212,6 +212,8 @@ def test_other_type(name, poison):
         {"minutes": {"5": {"requests": {"pay": {"new": {"percent": True}}}}}},
         {"minutes": {"5": {"requests": {"pay": 5}}}},
         {"since_version": {"requests": ["pay"]}},
+        {"name": 7},
+        {"name": "x" * 65},
     ],
     ids=short,
 )

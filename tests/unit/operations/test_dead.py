@@ -18,10 +18,8 @@ def report(clock, instance, **given):
     """
     born = datetime(2026, 1, 1, tzinfo=UTC)
     minutes = {minute_of(clock()): {PAY: 7}}
-    given = {"sequence": 1, **given}
-    return CheckIn(
-        instance=instance, at=clock(), host="h", pid=1, started=born, library="0.1.0", minutes=minutes, **given
-    )
+    given = {"sequence": 1, "host": "h", "pid": 1, **given}
+    return CheckIn(instance=instance, at=clock(), started=born, library="0.1.0", minutes=minutes, **given)
 
 
 def test_dead(control, store, clock):
@@ -37,7 +35,7 @@ def test_dead(control, store, clock):
 
     seen = "2026-01-11T12:00:00.000000Z"
     assert (change.verb, change.arguments, change.effects) == ("dead", {"instance": "abc1", "seen": seen}, {})
-    assert [one.name for one in control.instances()] == ["abd2"]
+    assert [one.id for one in control.instances()] == ["abd2"]
     assert control.fleet().totals() == {PAY: 14}
     assert control.verify().ok
 
@@ -70,6 +68,21 @@ def test_whom(control, store, clock, name, found):
         control.declare_dead(name, reason="a mistake")
 
 
+@pytest.mark.parametrize("given", ["checkout-api", "web-2/7", "checkout-api web-2/7", "abd"])
+def test_by_its_name(control, store, clock, given):
+    """
+    A lost process is named by its name, by where it runs, by both, or by its id; others of its name that are alive do
+    not matter.
+    """
+    store.check_in(control.migration, report(clock, "abd2", name="checkout-api", host="web-2", pid=7), now=clock())
+    clock.now += 2 * LEASE
+    store.check_in(control.migration, report(clock, "abc1", name="checkout-api"), now=clock())
+
+    control.declare_dead(given, reason="the node burnt")
+
+    assert [one.who for one in control.instances()] == ["checkout-api h/1"]
+
+
 def test_back_from_the_dead(control, store, clock):
     """
     A process that was declared dead and goes on all the same shows again.
@@ -80,4 +93,4 @@ def test_back_from_the_dead(control, store, clock):
 
     store.check_in(control.migration, report(clock, "abc1", sequence=3), now=clock())
 
-    assert [one.name for one in control.instances()] == ["abc1"]
+    assert [one.id for one in control.instances()] == ["abc1"]

@@ -42,7 +42,7 @@ def test_it_names_who_runs_the_change(control, check_in, clock):
     clock.forward(minutes=1)
     first = control.snapshot().head
     change = control.set("pay", 5, reason="x")
-    check_in(1, control.snapshot().head)
+    check_in(1, control.snapshot().head, name="web")
     control.set("pay", 6, reason="x")
     check_in(2, control.snapshot().head)
     check_in(3, first)
@@ -50,7 +50,7 @@ def test_it_names_who_runs_the_change(control, check_in, clock):
 
     found = control.wait(change, timeout=0)
 
-    assert found.current == ("h/1", "h/2")
+    assert found.current == ("h/2", "web h/1")
     assert (found.behind, found.regressed, found.lost) == (("h/3",), ("h/5",), ("h/4",))
     assert not found.is_settled
 

@@ -13,6 +13,7 @@ import cutover
 from cutover.core.bucketing import PARTS
 from cutover.core.snapshot import Snapshot
 from cutover.errors import ConfigurationError
+from cutover.stores.registry import open_store
 from cutover.stores.sqlite import SqliteStore
 from cutover.testing.store_helpers import until
 
@@ -192,12 +193,16 @@ def test_the_environment(connect, url, monkeypatch, tmp_path):
     monkeypatch.setenv("CUTOVER_SECRET", "s" * 40)
     monkeypatch.setenv("CUTOVER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("CUTOVER_BREAK_GLASS", str(glass))
+    monkeypatch.setenv("CUTOVER_INSTANCE", "checkout-api")
     router = connect()
     assert router.wait_ready(10)
     assert router.flow("pay").peek("user-1").reason == "break_glass"
     assert until(lambda: list((tmp_path / "cache").glob("*.snapshot")))
+    assert until(lambda: [one.name for one in open_store(url).fleet(NAME).instances] == ["checkout-api"])
 
     assert not connect("memory:empty").wait_ready(0)
+    with pytest.raises(ConfigurationError, match="name is ''; allowed"):
+        connect(name="")
 
 
 def test_a_new_process_without_the_store(connect, url, tmp_path):
