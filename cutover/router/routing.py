@@ -80,13 +80,13 @@ def routing(flow: "Flow", cohort_of: CohortOf | None) -> Use:  # noqa: C901 - th
     old: Ticks = iter(())
     dials: Dials = {}
 
-    def route(key: Any, cohort: str | None = None, home: object = UNSET, synthetic: bool = False) -> Backend:
+    def route(key: object, cohort: str | None = None, home: object = UNSET, synthetic: bool = False) -> Backend:
         try:
             # Not `key and`: so that a visit, which is no empty text and yet says so, need not raise to get on.
             if cohort is None and home is plain and key != "" and not synthetic:
-                if key.isascii():
-                    return next(new if hash_of_ascii(salt + key, 0, False) < threshold else old)
-                return next(new if hash_of((salt + key).encode()) < threshold else old)
+                if key.isascii():  # type: ignore[attr-defined]
+                    return next(new if hash_of_ascii(salt + key, 0, False) < threshold else old)  # type: ignore[operator]
+                return next(new if hash_of((salt + key).encode()) < threshold else old)  # type: ignore[operator]
         except Exception:  # noqa: BLE001, S110 - not text, or not UTF-8: the next path knows what to do
             pass
         return less_plain(key, cohort, home, synthetic)
