@@ -6,11 +6,10 @@ It ends when its standard input does.
 """
 
 import argparse
+import logging
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-
-import structlog
 
 import cutover
 from demo.application import Application
@@ -61,7 +60,7 @@ def main() -> None:
     Connect a router, say that it is ready, and replay.
     """
     options = _options()
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     worker, workers = options.share
     steps = share_of(read_steps(options.events), worker, workers)
     shops = {

@@ -3,11 +3,9 @@ A process that serves steps of visits by a store that it reads when so many step
 """
 
 import json
-import logging
 import sys
 from threading import Event
 
-import structlog
 from prometheus_client import CollectorRegistry
 
 import cutover
@@ -61,7 +59,6 @@ def main(path: str, every: int) -> None:
     """
     Serve until the input ends.
     """
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))  # they go to our output
     store = Late(path, every)
     with cutover.connect(store, registry=CollectorRegistry(), cache="off", secret=SECRET) as router:
         if not router.wait_ready(30):

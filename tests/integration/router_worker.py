@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable
 from typing import Self
 
-import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
 import cutover
@@ -346,5 +345,4 @@ def follow(url: str) -> None:
 
 
 if __name__ == "__main__":
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # the test reads the other one
     globals()[sys.argv[1]](*sys.argv[2:])

@@ -54,8 +54,7 @@ def routed(shop):
     port = free_port()
     command = [sys.executable, str(HERE / "routing_worker.py"), shop, str(REQUESTS), str(port)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        # The log of the router comes first, as structlog prints it where nobody configured it.
-        sides = next(json.loads(line) for line in process.stdout if line.startswith("{"))
+        sides = json.loads(process.stdout.readline())
         yield port, sides
         process.stdin.close()
         process.stdout.read()
