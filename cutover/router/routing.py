@@ -123,6 +123,6 @@ def routing(flow: "Flow", cohort_of: CohortOf | None) -> Use:  # noqa: C901 - th
             new, old, threshold = dial.new.ticks, dial.old.ticks, dial.threshold
             plain = UNSET
 
-    route.__doc__ = Routing.route.__doc__
+    route.__doc__, route.__annotations__ = Routing.route.__doc__, Routing.route.__annotations__
     flow.route = route  # type: ignore[method-assign]
     return use
