@@ -60,7 +60,7 @@ def instances_table(instances: Iterable[Instance], width: int) -> Table:
     """
     rows = [_instance_cells(one) for one in instances]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
-    spare = ["LIBRARY", "UP", "ID"]
+    spare = ["LIBRARY", "UP", "ID", "LAST SEEN"]
     if all(cell.plain == "-" for cell in columns["BREAK-GLASS"]):
         spare.insert(0, "BREAK-GLASS")
     while spare and _width(columns) > width:

@@ -6,39 +6,29 @@ from datetime import timedelta
 from fractions import Fraction
 from typing import Final
 
-import attrs
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from cutover.cli.bars import COARSE, FINE, Glyphs, bar
+from cutover.cli.flows_view import flows_view
 from cutover.cli.listing import STATE_STYLES, plain_table
-from cutover.cli.words import age, count, describe, moment, percent, plain, short, span
+from cutover.cli.words import age, ago, describe, moment, percent, plain, short
 from cutover.core.bucketing import PARTS
 from cutover.core.checkin import InstanceState
 from cutover.core.percent import format_percent
-from cutover.operations.status import FlowStatus, Status, Waiting
+from cutover.operations.status import Status
 
-__all__ = ["bar", "status_view"]
+__all__ = ["status_view"]
 
 WIDE: Final = 110
+NARROW: Final = 72
+LEAST_REASON: Final = 12  # columns; a reason that is cut to fewer says nothing
+MOST_NAMED: Final = 3
 LAST_CHANGES: Final = 3
 SOON: Final = 14  # days
-
-
-@attrs.frozen
-class Glyphs:
-    """
-    What bars and arrows are drawn with.
-    """
-
-    reached: str
-    asked: str
-    rest: str
-    arrow: str
-
-
-FINE: Final = Glyphs("█", "▒", "░", "→")
-COARSE: Final = Glyphs("#", "=", ".", "->")
 
 
 def status_view(status: Status, *, width: int, encoding: str = "utf-8") -> RenderableType:
@@ -46,14 +36,14 @@ def status_view(status: Status, *, width: int, encoding: str = "utf-8") -> Rende
     Draw a status.
 
     Args:
-        width: Columns of the terminal; from 80 up.
+        width: Columns of the terminal.
         encoding: Of the terminal; one that is no UTF gets bars of ASCII.
     """
     glyphs = FINE if encoding.lower().startswith("utf") else COARSE
     parts: list[RenderableType] = [_header(status, width, glyphs), Text(), _progress(status, width, glyphs), Text()]
     if status.problem:
         parts += [_problem(status), Text()]
-    parts += [_flows(status, width, glyphs), Text()]
+    parts += [flows_view(status, width, glyphs), Text()]
     if any(flow.is_mirrored for flow in status.flows):
         parts += [_stages(status), Text()]
     if any(flow.shadow for flow in status.flows):
@@ -62,7 +52,7 @@ def status_view(status: Status, *, width: int, encoding: str = "utf-8") -> Rende
         parts += [_work(status, width, glyphs), Text()]
     parts.append(_instances(status))
     if status.last:
-        parts += [Text(), _last(status)]
+        parts += [Text(), _last(status, width)]
     return Group(*parts)
 
 
@@ -71,41 +61,19 @@ def _problem(status: Status) -> Text:
     return Text(text, style="bold red").append(plain(status.problem), style="dim")
 
 
-def bar(actual: Fraction | None, target: Fraction, width: int, glyphs: Glyphs = FINE) -> Text:
-    """
-    Draw how much is reached, and how much more is asked for.
-    """
-    goal = _cells(target, width)
-    done = min(_cells(actual, width), width) if actual is not None else 0
-    text = Text(no_wrap=True)
-    text.append(glyphs.reached * done, style="green")
-    text.append(glyphs.asked * max(goal - done, 0), style="yellow")
-    text.append(glyphs.rest * (width - max(goal, done)), style="dim")
-    return text
-
-
-def _cells(ratio: Fraction, width: int) -> int:
-    if ratio <= 0:
-        return 0
-    # Something is never drawn as nothing, and all only where it is all.
-    return width if ratio >= 1 else min(max(round(ratio * width), 1), width - 1)
-
-
-def _header(status: Status, width: int, glyphs: Glyphs) -> Table:
+def _header(status: Status, width: int, glyphs: Glyphs) -> RenderableType:
     head = Text(short(status.version, status.head), style="bold")
-    changed = Text(f"changed {age(status.at - status.changed_at)} ago", style="dim")
+    changed = Text(f"changed {ago(status.at - status.changed_at)}", style="dim")
     if status.durability:
         changed.append(f", {status.durability}")
-    grid = Table.grid(expand=True)
+    grid = Table.grid(expand=True, padding=(0, 0, 0, 1))
     grid.add_column(ratio=1, overflow="ellipsis", no_wrap=True)
     grid.add_column(justify="right", no_wrap=True)
     grid.width = width
     grid.add_row(Text(plain(status.title), style="bold"), head)
     sides = Text(f"{status.old} {glyphs.arrow} {status.new}", style="dim")
     grid.add_row(sides, changed)
-    if status.is_frozen:
-        grid.add_row(_frozen(status), Text())
-    return grid
+    return Group(grid, _frozen(status)) if status.is_frozen else grid
 
 
 def _frozen(status: Status) -> Text:
@@ -121,14 +89,14 @@ def _progress(status: Status, width: int, glyphs: Glyphs) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    drawn = bar(progress.effective, progress.target, 40 if width >= WIDE else 28, glyphs)
+    drawn = bar(progress.effective, progress.target, 40 if width >= WIDE else 28 if width >= NARROW else 12, glyphs)
     figures = Text(f"  {percent(progress.target)}", style="bold")
     figures.append(f"  actual {percent(progress.effective, 'unknown')}", style="dim not bold")
     grid.add_row(Text("Progress"), drawn + figures)
     if progress.deadline is not None:
         grid.add_row(Text("Deadline"), _deadline(status))
-    elif progress.forecast is not None:
-        grid.add_row(Text("Forecast"), Text(f"{progress.forecast.astimezone(status.zone):%Y-%m-%d}"))
+    if (forecast := _forecast(status)) is not None:
+        grid.add_row(Text("Forecast"), forecast)
     return grid
 
 
@@ -141,37 +109,22 @@ def _deadline(status: Status) -> Text:
     is_over = days < 0 and progress.target < 1
     left = f"{-days} days over" if days < 0 else "today" if days == 0 else f"{days} days left"
     text = Text(f"{last_day:%Y-%m-%d}, ")
-    text.append(left, style="bold red" if is_over else "yellow" if days < SOON else "")
+    return text.append(left, style="bold red" if is_over else "yellow" if days < SOON else "")
+
+
+def _forecast(status: Status) -> Text | None:
+    progress = status.progress
     if progress.target >= 1:
-        text.append("; complete", style="green")
-    elif progress.forecast is not None:
-        late = progress.forecast > progress.deadline
-        text.append("; at this pace done ")
-        text.append(f"{progress.forecast.astimezone(status.zone):%Y-%m-%d}", style="red" if late else "green")
-    return text
-
-
-def _flows(status: Status, width: int, glyphs: Glyphs) -> Table:
-    wide = width >= WIDE
-    table = plain_table(
-        "FLOW", "TARGET", "", "ACTUAL", "OLD/NEW" if not wide else "REQUESTS OLD/NEW", "ERRORS", "WAITING FOR"
-    )
-    for index in (2, 3, 4, 5):
-        table.columns[index].justify = "right"
-    for column in table.columns[:6]:
-        column.no_wrap = True
-    for flow in status.flows:
-        target = Fraction(flow.effective, PARTS)
-        table.add_row(
-            Text(flow.name),
-            bar(flow.share, target, 20 if wide else 8, glyphs),
-            Text(format_percent(flow.effective)),
-            Text(percent(flow.share)),
-            Text(f"{count(flow.old_requests)}/{count(flow.new_requests)}"),
-            _errors(flow),
-            _waiting(flow, status, wide=wide),
-        )
-    return table
+        return Text("complete", style="green")
+    if progress.forecast is not None:
+        is_late = progress.deadline is not None and progress.forecast > progress.deadline
+        day = f"{progress.forecast.astimezone(status.zone):%Y-%m-%d}"
+        text = Text("complete on ").append(day, style="red" if is_late else "green")
+        return text.append(" at the mean pace so far", style="dim")
+    if progress.target and progress.forecast_from is not None and status.at < progress.forecast_from:
+        when = moment(progress.forecast_from, now=status.at, zone=status.zone)
+        return Text(f"no forecast before {when}: a day of history is needed", style="dim")
+    return None
 
 
 def _stages(status: Status) -> Text:
@@ -182,35 +135,6 @@ def _stages(status: Status) -> Text:
 def _compared(status: Status) -> Text:
     shares = (f"{flow.name} {format_percent(flow.shadow)}" for flow in status.flows if flow.shadow)
     return Text("Compared: ").append(", ".join(shares), style="bold").append(" of keys", style="dim")
-
-
-def _errors(flow: FlowStatus) -> Text:
-    text = Text(f"{count(flow.old_errors)}/")
-    text.append(count(flow.new_errors), style="red" if flow.new_errors else "")
-    return text
-
-
-def _waiting(flow: FlowStatus, status: Status, *, wide: bool) -> Text:
-    if not flow.waiting_for:
-        return Text("done", style="green") if flow.effective == PARTS else Text("-", style="dim")
-    first, *more = flow.waiting_for
-    text = Text(_waiting_text(first, status, wide=wide))
-    if more:
-        text.append(f" +{len(more)}", style="dim")
-    return text
-
-
-def _waiting_text(waiting: Waiting, status: Status, *, wide: bool) -> str:
-    text = plain(waiting.text)
-    if waiting.until is not None:
-        left = span(waiting.until - status.at)
-        when = moment(waiting.until, now=status.at, zone=status.zone)
-        return f"{text} until {when} ({left})" if wide else f"{text}, {left} left"
-    if waiting.since is None:
-        return text
-    if wide:
-        return f"{text}, since {moment(waiting.since, now=status.at, zone=status.zone)}"
-    return f"{text}, {age(status.at - waiting.since)}"
 
 
 def _work(status: Status, width: int, glyphs: Glyphs) -> Table:
@@ -226,26 +150,58 @@ def _work(status: Status, width: int, glyphs: Glyphs) -> Table:
     return table
 
 
-def _instances(status: Status) -> Text:
+def _instances(status: Status) -> RenderableType:
     text = Text("Instances  ")
+    if status.problem:
+        return text.append("not known", style="bold red")
     if not status.instances:
         return text.append("none has checked in", style="dim")
     shown = [state for state in InstanceState if status.count(state)]
     for index, state in enumerate(shown):
         text.append(", " if index else "")
         text.append(f"{status.count(state)} {state.value}", style=STATE_STYLES[state])
-    if lost := status.lost():
-        since = moment(min(instance.seen for instance in lost), now=status.at, zone=status.zone)
+    away = (
+        Padding(_named(status, state), (0, 0, 0, 2), expand=False)
+        for state in shown
+        if state is not InstanceState.CURRENT
+    )
+    return Group(text, *away)
+
+
+def _named(status: Status, state: InstanceState) -> Text:
+    """
+    Name the instances of one state, those first that were heard of last.
+    """
+    found = sorted((one for one in status.instances if one.state is state), key=lambda one: one.age)
+    text = Text(f"{state.value}: ", style=STATE_STYLES[state])
+    text.append(", ".join(plain(one.who) for one in found[:MOST_NAMED]), style="default")
+    if len(found) > MOST_NAMED:
+        text.append(f", {len(found) - MOST_NAMED} more: cutover instances", style="dim")
+    if state is InstanceState.REGRESSED:
+        text.append("; they run a version that the store does not have", style="dim")
+    if state is InstanceState.LOST:
+        since = moment(min(one.seen for one in found), now=status.at, zone=status.zone)
         text.append(f"; what they counted since {since} is missing", style="dim")
     return text
 
 
-def _last(status: Status) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    for _ in range(4):
-        grid.add_column(no_wrap=True, overflow="ellipsis")
-    for change in status.last[-LAST_CHANGES:]:
-        when = moment(change.at, now=status.at, zone=status.zone)
-        why = f"{plain(change.actor)}: {plain(change.reason)}"
-        grid.add_row(*(Text(t, style="dim") for t in (str(change.version), when, describe(change), why)))
-    return grid
+def _last(status: Status, width: int) -> Group:
+    """
+    Show the last changes; of a line that is too long the reason is cut, and never the change.
+    """
+    changes = status.last[-LAST_CHANGES:]
+    whens = [
+        f"{c.version:>{len(str(status.version))}}  {moment(c.at, now=status.at, zone=status.zone)}" for c in changes
+    ]
+    when_size, what_size = (max(map(cell_len, texts)) for texts in (whens, map(describe, changes)))
+    what_size = min(what_size, width - when_size - LEAST_REASON - 4)  # one long change leaves the others their reasons
+    lines = []
+    for change, when in zip(changes, whens, strict=True):
+        line, what = Text(when.ljust(when_size), style="dim"), describe(change)
+        line.append("  ").append(what).append(" " * max(what_size - cell_len(what), 0))
+        why = Text(f"{plain(change.actor)}: {plain(change.reason)}")
+        if (room := width - line.cell_len - 2) >= LEAST_REASON:
+            why.truncate(room, overflow="ellipsis")
+            line.append("  ").append(why)
+        lines.append(line)
+    return Group(*lines)

@@ -12,7 +12,7 @@ from cutover.core.bucketing import PARTS
 from cutover.core.ledger import Change
 from cutover.core.percent import format_percent
 
-__all__ = ["age", "count", "describe", "moment", "percent", "plain", "short", "span"]
+__all__ = ["age", "ago", "count", "describe", "moment", "percent", "plain", "short", "span"]
 
 THOUSAND: Final = 1000
 ONE_DECIMAL: Final = 99.95  # from here on, one decimal would be written with five characters
@@ -63,6 +63,15 @@ def age(span: timedelta) -> str:
     seconds = max(int(span.total_seconds()), 0)
     name, size = next(((name, size) for name, size in UNITS if seconds >= size), UNITS[-1])
     return f"{seconds // size}{name}"
+
+
+def ago(span: timedelta) -> str:
+    """
+    Write how long ago something was with its largest unit, such as "2 s ago" or "10 min ago".
+    """
+    text = age(span)
+    unit = {"m": "min"}.get(text[-1], text[-1])
+    return f"{text[:-1]} {unit} ago"
 
 
 def span(left: timedelta) -> str:

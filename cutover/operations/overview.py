@@ -16,7 +16,7 @@ from cutover.core.drain import Draining, draining
 from cutover.core.fleet import FAILED, Recent, Sides, Window, by_flow, effective_progress, last_calls, recent, states
 from cutover.core.percent import format_percent
 from cutover.core.progress import HISTORY, forecast, target_progress, target_ratio
-from cutover.core.snapshot import Snapshot
+from cutover.core.snapshot import Snapshot, Turned
 from cutover.core.stages import Stage, stage_of
 from cutover.operations.status import DrainStatus, FlowStatus, Instance, Progress, Status, Waiting, WorkStatus
 from cutover.operations.trail import Trail
@@ -94,7 +94,7 @@ def instances_of(fleet: Fleet, snapshot: Snapshot, *, now: datetime) -> tuple[In
             state=by_id[report.instance],
             host=report.host,
             pid=report.pid,
-            version="" if report.head is None else str(report.head),
+            head=report.head,
             library=report.library,
             started=report.started,
             seen=report.at,
@@ -196,10 +196,11 @@ def _waiting(flow: FlowStatus, facts: Facts, instances: tuple[Instance, ...]) ->
     glass = [i for i in instances if not reached_by(snapshot.definition, flow.name).isdisjoint(i.break_glass)]
     if glass:
         yield Waiting(f"break-glass on {len(glass)} of {len(instances)} instances")
-    for state, word in ((InstanceState.REGRESSED, "regressed"), (InstanceState.BEHIND, "behind")):
-        count = sum(instance.state is state for instance in instances)
-        if count:
-            yield Waiting(f"{count} of {len(instances)} instances {word}", snapshot.at)
+    if regressed := sum(instance.state is InstanceState.REGRESSED for instance in instances):
+        yield Waiting(f"{regressed} of {len(instances)} instances regressed", snapshot.at)
+    turned = snapshot.turned_by(flow.name)
+    if behind := sum(_is_behind(instance, snapshot.epoch, turned) for instance in instances):
+        yield Waiting(f"{behind} of {len(instances)} instances behind", turned.at)
     for drain in flow.draining:
         if drain.waiting_for:
             yield _open_drain(drain)
@@ -215,11 +216,18 @@ def _waiting(flow: FlowStatus, facts: Facts, instances: tuple[Instance, ...]) ->
     yield from _drains_to(Backend.OLD, flow)
 
 
+def _is_behind(instance: Instance, epoch: int, turned: Turned) -> bool:
+    # A later change that leaves the flow alone need not have come to the instance.
+    if instance.state is not InstanceState.BEHIND:
+        return False
+    return instance.head is None or instance.head.order < (epoch, turned.version)
+
+
 def _nothing_counted(flow: FlowStatus) -> Waiting:
     if flow.traffic.window is Window.SINCE_CHANGE:
-        return Waiting("nothing counted since the last change", flow.traffic.since, names_since=True)
-    ever = flow.old_requests + flow.new_requests
-    return Waiting("nothing counted in the last 5 minutes" if ever else "no traffic yet")
+        return Waiting("nothing counted since the last change", flow.traffic.since, explains_actual=True)
+    text = "nothing counted in the last 5 minutes" if flow.old_requests + flow.new_requests else "no traffic yet"
+    return Waiting(text, explains_actual=True)
 
 
 def _held_back(flow: FlowStatus, facts: Facts) -> Iterator[Waiting]:

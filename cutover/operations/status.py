@@ -17,6 +17,7 @@ from cutover.core.fleet import WINDOW, Calls, Recent
 from cutover.core.instants import format_instant
 from cutover.core.ledger import Change
 from cutover.core.schema import SCHEMA
+from cutover.core.snapshot import Head
 from cutover.core.stages import Stage
 
 __all__ = ["DrainStatus", "FlowStatus", "Instance", "Progress", "Status", "Waiting", "WorkStatus"]
@@ -33,13 +34,13 @@ class Waiting:
         text: Such as "2 of 6 instances behind".
         since: Since when; None where that is not known.
         until: Until when at the latest; None where that is not known.
-        names_since: The text names what happened at *since*, such as a change.
+        explains_actual: It says why no share was measured; *since* is then the change that began the window.
     """
 
     text: str
     since: datetime | None = None
     until: datetime | None = None
-    names_since: bool = False
+    explains_actual: bool = False
 
     def document(self) -> dict[str, Any]:
         """
@@ -225,7 +226,7 @@ class Instance:
     Attributes:
         id: 128 random bits as hex.
         name: What the process is called; empty where it does not say.
-        version: What it runs, as ``version:head``; empty if nothing yet.
+        head: What it runs; None if nothing yet.
         age: Since its last check-in.
     """
 
@@ -234,12 +235,19 @@ class Instance:
     state: InstanceState
     host: str
     pid: int
-    version: str
+    head: Head | None
     library: str
     started: datetime
     seen: datetime
     age: timedelta
     break_glass: tuple[str, ...]
+
+    @property
+    def version(self) -> str:
+        """
+        What it runs, as ``version:head``; empty if nothing yet.
+        """
+        return "" if self.head is None else str(self.head)
 
     @property
     def who(self) -> str:

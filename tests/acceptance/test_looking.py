@@ -3,6 +3,7 @@ The verbs that only look.
 """
 
 import json
+import re
 import sqlite3
 import subprocess
 
@@ -38,18 +39,19 @@ def test_status_json(busy):
     assert document["flows"][1]["held_by"] == "pay"
 
 
-@pytest.mark.parametrize("columns", [80, 130])
+@pytest.mark.parametrize("columns", [60, 80, 120, 160])
 def test_status_fits_the_terminal(busy, columns):
     """
-    The picture fits 80 columns and more, and says what each flow waits for.
+    The picture fits the terminal, and says what each flow waits for beside or below its figures.
     """
     done = busy.run("status", environment={"COLUMNS": str(columns)})
 
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= columns
-    (cart,) = (line for line in lines if line.startswith("cart"))
-    assert "10%" in cart
-    assert "held to 10% by pay" in cart
+    (cart,) = (number for number, line in enumerate(lines) if line.startswith("cart"))
+    assert "10%" in lines[cart]
+    assert "to 10% by pay" in " ".join(lines[cart : cart + 2])
+    assert re.search(r"nothing counted\s+since\s+the\s+last\s+change\s+\(\d+\s+s\s+ago\)", done.stdout)
 
 
 def test_history_json_is_what_is_stored(busy):

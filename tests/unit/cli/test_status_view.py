@@ -13,10 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from cutover.cli.status_view import COARSE, bar, status_view
+from cutover.cli.bars import COARSE, bar
+from cutover.cli.listing import instances_table
+from cutover.cli.status_view import status_view
+from cutover.core.backend import Backend
+from cutover.core.checkin import InstanceState
+from cutover.core.fleet import Calls, Sides
 from cutover.core.migration import Migration
 from cutover.operations.control import Control
-from cutover.operations.status import Waiting
+from cutover.operations.status import Instance, Waiting
 from cutover.stores.registry import open_store
 
 TOML = """
@@ -72,15 +77,120 @@ def test_it_tells_who_where_and_until_when(status):
         assert part in text
 
 
-@pytest.mark.parametrize("width", [80, 100, 120, 200])
-def test_it_fits(status, width):
+def figures(flow, *, old=(), new=(), counted=(0, 0)):
     """
-    No line is wider than the terminal, and each flow keeps its line.
+    Give a flow calls of the last minutes by side, as failed ones and all, and requests since 90 seconds before.
     """
+    traffic = attrs.evolve(flow.traffic, requests=Sides(*counted), since=flow.traffic.since - timedelta(seconds=90))
+    return attrs.evolve(flow, calls={Backend.OLD: Calls(*old), Backend.NEW: Calls(*new)}, traffic=traffic)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 160, 200])
+@pytest.mark.parametrize("name", ["pay", "checkout-confirmation-of-the-second-warehouse"])
+def test_it_fits(status, width, name):
+    """
+    No line is wider than the terminal, and no figure of a flow is cut, however long its name is.
+    """
+    browse, pay = (figures(f, old=(4, 1200), new=(40, 1300), counted=(9_990, 99_900)) for f in status.flows)
+    status = attrs.evolve(status, flows=(browse, attrs.evolve(pay, name=name, effective=33_333)))
     lines = drawn(status, width).splitlines()
 
     assert max(len(line) for line in lines) <= width
-    assert sum(line.startswith(("browse", "pay")) for line in lines) == 2
+    assert sum(line.startswith(("browse", name)) for line in lines) == 2
+    for figure in (name, "33.333%", "90.9% in 1m", "0.3% of 1200 / 3.1% of 1300"):
+        assert any(figure in line for line in lines), figure
+    assert " ".join(" ".join(lines).split()).count("nothing counted since the last change (0 s ago)") == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "shown"),
+    [
+        ((), (), "-"),
+        ((0, 12), (), "0% of 12 / -"),
+        ((2, 1_234_567), (400, 400), "0.1% of 1.2M / 100% of 400"),
+    ],
+)
+def test_errors(status, old, new, shown):
+    """
+    Each side has the share of failed calls and the number of calls; without calls there is no share.
+    """
+    flows = tuple(figures(flow, old=old, new=new) for flow in status.flows)
+    lines = drawn(attrs.evolve(status, flows=flows), 80).splitlines()
+
+    assert [line.rstrip().endswith(f"  {shown}") for line in lines if line.startswith(("browse", "pay"))] == [True] * 2
+
+
+def test_the_reason_is_cut_and_not_the_change(status):
+    """
+    The last changes keep a line each, whole up to the reason.
+    """
+    first, *rest = status.last
+    told = attrs.evolve(first, reason="because " * 40)
+    lines = drawn(attrs.evolve(status, last=(told, *rest)), 60).splitlines()[-3:]
+
+    assert [line.split()[0] for line in lines] == ["1", "2", "3"]
+    assert lines[0].endswith("…")
+    assert "set browse 50%" in lines[1]
+
+
+def test_instances_that_are_not_current(status):
+    """
+    An instance that is lost, behind or regressed is named, the first three of each.
+    """
+    states = (*[InstanceState.LOST] * 5, InstanceState.BEHIND, InstanceState.CURRENT)
+    instances = tuple(instance(status, number, state) for number, state in enumerate(states))
+    text = drawn(attrs.evolve(status, instances=instances))
+
+    assert "Instances  1 current, 1 behind, 5 lost\n" in text
+    assert "lost: web h/0, web h/1, web h/2, 2 more: cutover instances; what they counted" in text
+    assert "behind: web h/5\n" in text
+
+
+def instance(status, pid, state):
+    """
+    Make a process in a state.
+    """
+    return Instance(
+        id="a" * 32,
+        name="web",
+        state=state,
+        host="h",
+        pid=pid,
+        head=None,
+        library="1",
+        started=status.at,
+        seen=status.at,
+        age=timedelta(0),
+        break_glass=(),
+    )
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_instances_keep_their_names(status, width):
+    """
+    A narrow terminal shows the names and states of all processes, without what tells least.
+    """
+    file = io.StringIO()
+    instances = [instance(status, number, InstanceState.LOST) for number in (1, 22)]
+    Console(file=file, width=width).print(instances_table(instances, width))
+    lines = file.getvalue().splitlines()
+
+    assert max(len(line) for line in lines) <= width
+    assert [line.split()[:3] for line in lines] == [
+        ["NAME", "HOST/PID", "STATE"],
+        ["web", "h/1", "lost"],
+        ["web", "h/22", "lost"],
+    ]
+    assert ("LIBRARY" in lines[0]) == (width > 60)
+
+
+def test_no_forecast_before_a_day_of_history(status):
+    """
+    Instead of a date the picture says when there will be one.
+    """
+    young = attrs.evolve(status.progress, forecast=None, forecast_from=status.at + timedelta(hours=2))
+
+    assert "no forecast before 02:00:00: a day of history is needed" in drawn(attrs.evolve(status, progress=young))
 
 
 def test_what_is_compared(status):
@@ -96,14 +206,13 @@ def test_what_is_compared(status):
 
 def test_a_drain_tells_until_when(status):
     """
-    What goes on until a known moment is drawn with it, and with what is left; where there is room for both.
+    What goes on until a known moment is drawn with it, and with what is left.
     """
     over = status.at + timedelta(hours=2, minutes=10)
-    waiting = (Waiting("visits on NEW drain", status.changed_at, over),)
+    waiting = (Waiting("visits on NEW drain", status.changed_at, over), Waiting("frozen"), Waiting("a cohort"))
     draining = attrs.evolve(status, flows=tuple(attrs.evolve(flow, waiting_for=waiting) for flow in status.flows))
 
-    assert "visits on NEW drain until 02:10:00 (2h 10m)" in drawn(draining, 130)
-    assert "visits on NEW drain, 2h 10m left" in drawn(draining, 100)
+    assert "visits on NEW drain until 02:10:00 (2h 10m); 2 more: --json" in drawn(draining, 100)
 
 
 def test_a_terminal_without_unicode_gets_ascii(status):

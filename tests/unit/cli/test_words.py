@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutover.cli.words import age, asked, count, moment, percent, plain, span
+from cutover.cli.words import age, ago, asked, count, moment, percent, plain, span
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,19 @@ def test_ages_have_one_unit(span, shown):
     An age is written with its largest unit, and a clock that runs ahead makes none.
     """
     assert age(span) == shown
+
+
+def test_how_long_ago():
+    """
+    How long ago something was has its largest unit, as a word that is not taken for metres.
+    """
+    assert [ago(timedelta(seconds=s)) for s in (-1, 2, 600, 7200, 90_000)] == [
+        "0 s ago",
+        "2 s ago",
+        "10 min ago",
+        "2 h ago",
+        "1 d ago",
+    ]
 
 
 @pytest.mark.parametrize(
