@@ -14,7 +14,8 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from cutover.cli.status_view import COARSE, FINE, bar, status_view
+from cutover.cli.bars import COARSE, FINE, bar
+from cutover.cli.status_view import status_view
 from cutover.operations.control import Control
 from cutover.operations.status import Status
 from demo.operator import Done, Operator
@@ -23,7 +24,6 @@ from demo.replay import Replay
 __all__ = ["Screen", "picture"]
 
 PERIOD: Final = 0.5  # seconds between pictures
-ROWS_OF_THE_REST: Final = 22  # of the picture without its commands
 FEWEST: Final = 2
 MOST: Final = 18  # rows of commands
 
@@ -65,14 +65,11 @@ class Screen:
         """
         Make the picture of now.
         """
-        room = min(max(height - ROWS_OF_THE_REST, FEWEST), MOST)
-        return picture(
-            Group(*_progress(replay, width, self._metrics, self._console.encoding)),
-            self._control.status(),
-            _commands(self._operator.done, self._operator.command, room),
-            width,
-            self._console.encoding,
-        )
+        head = Group(*_progress(replay, width, self._metrics, self._console.encoding))
+        rest = picture(head, self._control.status(), width, self._console.encoding)
+        room = min(max(height - len(self._console.render_lines(rest)) - 1, FEWEST), MOST)
+        commands = _commands(self._operator.done, self._operator.command, room)
+        return Group(rest, Text("\n", no_wrap=True, overflow="ellipsis").join(commands))
 
     def _print(self, replay: Replay) -> None:
         for done in self._operator.done[self._printed :]:
@@ -83,15 +80,13 @@ class Screen:
         self._printed = len(self._operator.done)
 
 
-def picture(
-    head: RenderableType, status: Status, commands: Sequence[Text], width: int, encoding: str
-) -> RenderableType:
+def picture(head: RenderableType, status: Status, width: int, encoding: str) -> RenderableType:
     """
-    Put the parts of the picture together.
+    Put the parts of the picture together that stand above the commands.
     """
-    # The commands below say what the status would say of the last changes.
+    # The commands say what the status would say of the last changes.
     shown = status_view(attrs.evolve(status, last=()), width=width, encoding=encoding)
-    return Group(head, Text(), shown, Text(), Text("\n", no_wrap=True, overflow="ellipsis").join(commands))
+    return Group(head, Text(), shown, Text())
 
 
 def _commands(done: Sequence[Done], running: str | None, room: int) -> Sequence[Text]:
