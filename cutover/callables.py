@@ -2,12 +2,66 @@
 What a function of the application is: told before it is called, through partials and objects with a `__call__`.
 """
 
+import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from enum import Enum
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["is_coroutine_function", "is_generator_function", "not_taken", "parameter_at"]
+__all__ = [
+    "Kind",
+    "common_kind",
+    "in_event_loop",
+    "is_coroutine_function",
+    "is_generator_function",
+    "kind_of_call",
+    "not_taken",
+    "parameter_at",
+]
+
+DEEPEST: Final = 32  # decorators around one function
+
+
+class Kind(Enum):
+    """
+    What a call of a function gives.
+    """
+
+    PLAIN = "def"
+    ASYNC = "async def"
+    EITHER = "def around an async def"  # a decorator that gives the coroutine, or one that runs it
+
+
+def kind_of_call(function: Callable[..., Any]) -> Kind:
+    """
+    Tell what a call gives, as far as the function shows that.
+    """
+    if is_coroutine_function(function):
+        return Kind.ASYNC
+    is_hidden = not isinstance(function, type) and (_hides(function) or _hides(type(function).__call__))
+    return Kind.EITHER if is_hidden else Kind.PLAIN
+
+
+def common_kind(kinds: Iterable[Kind]) -> Kind | None:
+    """
+    Give the kind that functions are of together; None where a `def` is beside an `async def`.
+    """
+    kinds = set(kinds)
+    if Kind.ASYNC in kinds:
+        return None if Kind.PLAIN in kinds else Kind.ASYNC
+    return Kind.PLAIN if Kind.PLAIN in kinds else Kind.EITHER
+
+
+def in_event_loop() -> bool:
+    """
+    Tell whether the caller can await something: an event loop of asyncio runs in its thread.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def is_coroutine_function(function: Callable[..., Any]) -> bool:
@@ -54,3 +108,18 @@ def _holds(check: Callable[[object], bool], function: Callable[..., Any]) -> boo
         function = function.func
     # A class gives an object, whatever a call of that object would do.
     return check(function) or (not isinstance(function, type) and check(type(function).__call__))
+
+
+def _hides(function: Any) -> bool:
+    """
+    Tell whether decorators made with `functools.wraps` stand around a coroutine function.
+    """
+    for _ in range(DEEPEST):
+        try:
+            inner = function.func if isinstance(function, partial) else function.__wrapped__
+        except Exception:  # noqa: BLE001 - a stranger's attributes may raise anything
+            return False
+        if is_coroutine_function(inner):
+            return True
+        function = inner
+    return False

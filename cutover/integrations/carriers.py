@@ -9,8 +9,10 @@ from typing import Any, Final, Literal, Protocol, Self, runtime_checkable
 
 import attrs
 
+from cutover.callables import is_coroutine_function
 from cutover.errors import ConfigurationError
 from cutover.integrations.cookies import NAME, cookie_line, cookies_named
+from cutover.returned import finished
 
 __all__ = ["Carrier", "Cookie", "Header", "HeadersOf", "Pair", "Session"]
 
@@ -252,6 +254,7 @@ class Session:
 
     def __attrs_post_init__(self) -> None:
         _check(callable(self.find), f"find is {self.find!r}", "a function of the request")
+        _check(not is_coroutine_function(self.find), "find is an async def", "a function made with def")
         _check(isinstance(self.name, str), f"name is {self.name!r}", "text")
 
     def named_for(self, journey: str) -> Self:
@@ -271,7 +274,7 @@ class Session:
         Give what the session holds, if it is text.
         """
         del headers
-        held = self.find(where).get(self.name)
+        held = self._session(where).get(self.name)
         return [held] if isinstance(held, str) else []
 
     def is_withheld(self, headers: HeadersOf) -> bool:
@@ -286,9 +289,13 @@ class Session:
         Keep the text in the session, which needs no header of ours.
         """
         del seconds
-        session = self.find(where)
+        session = self._session(where)
         if text:
             session[self.name] = text
         else:
             session.pop(self.name, None)
         return []
+
+    def _session(self, where: Any) -> MutableMapping[str, Any]:
+        session: MutableMapping[str, Any] = finished(self.find(where), "find")
+        return session

@@ -7,7 +7,6 @@ cost; and the key may come from an authentication that runs inside of the middle
 
 from collections.abc import Iterable
 from threading import RLock
-from types import CoroutineType
 from typing import Any, Final
 
 from cutover.clock import utc_now
@@ -18,6 +17,7 @@ from cutover.integrations.caching import NOT_MODIFIED, is_private, may_be_shared
 from cutover.integrations.carriers import GUEST_AGE, Carrier, HeadersOf, Pair
 from cutover.integrations.guests import guest_id_in, new_guest_id
 from cutover.integrations.rules import Asking, Rules
+from cutover.returned import discard, unfinished
 from cutover.router.visits import Visit
 
 __all__ = ["SWITCHING", "Exchange", "Exchanges"]
@@ -140,10 +140,10 @@ class Exchange:
 
     def _asked(self, name: str, function: Asking | None) -> Any:
         answer = None if function is None else function(self._where)
-        if type(answer) is CoroutineType:  # as a key it would be another one in each request
-            answer.close()
+        if word := unfinished(answer):  # as a key it would be another one in each request
+            discard(answer)
             allowed = "what needs no await; in async code a handler may give visit_of() the key"
-            raise ConfigurationError(f"{name} of the middleware gave a coroutine; allowed: {allowed}")
+            raise ConfigurationError(f"{name} of the middleware gave {word}; allowed: {allowed}")
         return answer
 
     def _guest(self) -> str | None:

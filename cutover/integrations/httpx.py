@@ -13,9 +13,12 @@ from typing import Any, Final, Self, TypeVar
 
 import httpx
 
+from cutover.callables import Kind
 from cutover.core.backend import UNSET, Backend
 from cutover.errors import ConfigurationError
-from cutover.router.calls.switch import is_coroutine
+from cutover.returned import finished, settled
+from cutover.router.calls.raised import all_are
+from cutover.router.calls.switch import kind_of_all
 from cutover.router.current import inside
 from cutover.router.flow import Flow
 
@@ -38,10 +41,17 @@ class _Switch:
     """
 
     def __init__(
-        self, flow: Flow, *, old: str | httpx.URL, new: str | httpx.URL, key: KeyOf | None, home: KeyOf | None
+        self,
+        flow: Flow,
+        *,
+        old: str | httpx.URL,
+        new: str | httpx.URL,
+        key: KeyOf | None,
+        home: KeyOf | None,
+        can_await: bool = False,
     ) -> None:
         for name, function in (("key", key), ("home", home)):
-            if function is not None and is_coroutine(**{name: function}):
+            if function is not None and kind_of_all(**{name: function}) is Kind.ASYNC and not can_await:
                 raise ConfigurationError(f"{name} is an async def; allowed: a function made with def")
         if not isinstance(flow, Flow):
             raise ConfigurationError(f'flow is a {type(flow).__name__}; allowed: what router.flow("NAME") gives')
@@ -57,11 +67,11 @@ class _Switch:
         return any(_is_below(request.url, base) for base in self._bases.values())
 
     @contextmanager
-    def calling(self, request: httpx.Request) -> "Iterator[_Call]":
+    def calling(self, request: httpx.Request, key: Any, home: object) -> "Iterator[_Call]":
         """
         Decide where a request goes, turn it there, and count what comes of it.
         """
-        key, side = self._decided(request)
+        side = self._flow.route(key, None, home)
         call = _Call(self._turned(request, self._bases[side]))
         began = perf_counter()
         try:
@@ -74,14 +84,28 @@ class _Switch:
         else:
             self._flow.called(side, call.outcome, perf_counter() - began, key)
 
-    def _decided(self, request: httpx.Request) -> tuple[object, Backend]:
+    def told(self, request: httpx.Request) -> tuple[object, object]:
+        """
+        Give key and home of a request.
+        """
+        key, home = self._asked(request)
+        return finished(key, "key"), finished(home, "home")
+
+    async def told_later(self, request: httpx.Request) -> tuple[object, object]:
+        """
+        Give key and home of a request, and await them.
+        """
+        key, home = self._asked(request)
+        return await settled(key, "key"), await settled(home, "home")
+
+    def _asked(self, request: httpx.Request) -> tuple[object, object]:
         home = request.extensions.get(HOME, UNSET)
         if home is UNSET and self._home is not None:
             home = self._home(request)
-        key: Any = request.extensions.get(KEY)
+        key: object = request.extensions.get(KEY)
         if key is None and self._key is not None:
             key = self._key(request)
-        return key, self._flow.route(key, None, home)
+        return key, home
 
     def _turned(self, request: httpx.Request, base: httpx.URL) -> httpx.Request:
         path = _prefix(base) + request.url.raw_path[len(_prefix(self._named(request))) :]
@@ -177,7 +201,7 @@ class SwitchTransport(httpx.BaseTransport):
         """
         if not self._switch.takes(request):
             return self._transport.handle_request(request)
-        with self._switch.calling(request) as call:
+        with self._switch.calling(request, *self._switch.told(request)) as call:
             call.response = response = self._transport.handle_request(call.request)
         return response
 
@@ -202,7 +226,7 @@ class SwitchTransport(httpx.BaseTransport):
 
 class AsyncSwitchTransport(httpx.AsyncBaseTransport):
     """
-    `SwitchTransport` for `httpx.AsyncClient`.
+    `SwitchTransport` for `httpx.AsyncClient`; its functions may be coroutine functions.
     """
 
     def __init__(
@@ -215,7 +239,7 @@ class AsyncSwitchTransport(httpx.AsyncBaseTransport):
         home: KeyOf | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._switch = _Switch(flow, old=old, new=new, key=key, home=home)
+        self._switch = _Switch(flow, old=old, new=new, key=key, home=home, can_await=True)
         self._transport = (
             httpx.AsyncHTTPTransport() if transport is None else _sending(transport, httpx.AsyncBaseTransport)
         )
@@ -226,7 +250,7 @@ class AsyncSwitchTransport(httpx.AsyncBaseTransport):
         """
         if not self._switch.takes(request):
             return await self._transport.handle_async_request(request)
-        with self._switch.calling(request) as call:
+        with self._switch.calling(request, *await self._switch.told_later(request)) as call:
             call.response = response = await self._transport.handle_async_request(call.request)
         return response
 
@@ -252,7 +276,7 @@ class AsyncSwitchTransport(httpx.AsyncBaseTransport):
 def _outcome_of(method: str, error: BaseException) -> str:
     if not isinstance(error, Exception):
         return "cancelled"
-    may_have_changed = method not in SAFE and not isinstance(error, NOT_SENT)
+    may_have_changed = method not in SAFE and not all_are(error, NOT_SENT)
     return "unknown" if may_have_changed else "error"
 
 

@@ -8,15 +8,21 @@ from typing import Any, Final
 
 import attrs
 
-from cutover.callables import is_coroutine_function, is_generator_function, not_taken
+from cutover.callables import Kind, common_kind, is_generator_function, kind_of_call, not_taken
 from cutover.core.backend import Backend
 from cutover.errors import ConfigurationError
 from cutover.mirror.arguments import decoded_arguments, decoded_key
 from cutover.mirror.base import Entry, Intent
+from cutover.returned import finished, settled, unfinished
 
 __all__ = ["Functions", "other_side", "within"]
 
 LOOK: Final = 0.2  # seconds between looks whether the loop of the application still runs
+WORDS: Final = {
+    Kind.PLAIN: "a function",
+    Kind.ASYNC: "a coroutine function",
+    Kind.EITHER: "a function around a coroutine function",
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -27,12 +33,12 @@ class Functions:
     Attributes:
         sides: Writes, on each side.
         confirm: Tells whether the authoritative side has a write; None where it cannot be asked.
-        is_async: They are coroutine functions.
+        kind: What they are together.
     """
 
     sides: dict[Backend, Callable[..., Any]]
     confirm: Callable[..., Any] | None
-    is_async: bool
+    kind: Kind
 
     @classmethod
     def of(cls, write: str, old: object, new: object, confirm: object = None) -> "Functions":
@@ -45,23 +51,32 @@ class Functions:
         """
         given = {"old": old, "new": new, **({} if confirm is None else {"confirm": confirm})}
         kinds = {name: _kind(write, name, function) for name, function in given.items()}
-        if len(set(kinds.values())) > 1:
-            shown = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
+        kind = common_kind(kinds.values())
+        if kind is None:
+            shown = ", ".join(f"{name} is {WORDS[one]}" for name, one in kinds.items())
             raise ConfigurationError(f"write {write}: {shown}; allowed: all functions, or all coroutine functions")
         for name, function in given.items():
             _check_told(write, name, function)
         return cls(
             sides={Backend.OLD: given["old"], Backend.NEW: given["new"]},  # type: ignore[dict-item]  # checked above
             confirm=given.get("confirm"),  # type: ignore[arg-type]  # checked above
-            is_async="a coroutine function" in kinds.values(),
+            kind=kind,
         )
 
     def call(self, function: Callable[..., Any], intent: Intent, **more: Backend) -> Any:
         """
-        Call one of them for an intent; of coroutine functions this gives what is to be awaited.
+        Call one of them for an intent.
+
+        Raises:
+            NotRun: If it gives no result.
         """
-        args, kwargs = decoded_arguments(intent.entry.arguments)
-        return function(decoded_key(intent.entry.key), *args, sequence=intent.sequence, **more, **kwargs)
+        return finished(self._called(function, intent, **more), self._name(function, intent))
+
+    async def await_call(self, function: Callable[..., Any], intent: Intent, **more: Backend) -> Any:
+        """
+        Call one of them for an intent, and await what it gives.
+        """
+        return await settled(self._called(function, intent, **more), self._name(function, intent))
 
     def asked(self, intent: Intent, loop: asyncio.AbstractEventLoop | None, deadline: float | None = None) -> bool:
         """
@@ -87,12 +102,17 @@ class Functions:
                 their own.
             deadline: Seconds after which a coroutine is cancelled; what a function does cannot be broken off.
         """
-        result = self.call(function, intent, **more)
-        if not self.is_async:
-            return result
+        if self.kind is Kind.PLAIN:
+            return self.call(function, intent, **more)
         if loop is None or not loop.is_running():
-            return asyncio.run(within(deadline, result))
-        future = asyncio.run_coroutine_threadsafe(within(deadline, result), loop)
+            if self.kind is Kind.ASYNC:
+                return asyncio.run(within(deadline, self.await_call(function, intent, **more)))
+            result = self._called(function, intent, **more)
+            if not unfinished(result):  # a decorator has run it
+                return result
+            return asyncio.run(within(deadline, settled(result, self._name(function, intent))))
+        call = within(deadline, self.await_call(function, intent, **more))
+        future = asyncio.run_coroutine_threadsafe(call, loop)
         while True:
             try:
                 return future.result(LOOK)
@@ -101,6 +121,15 @@ class Functions:
                     return future.result()
                 if not loop.is_running():
                     raise ConnectionError("the event loop ended before the write did") from None
+
+    def _called(self, function: Callable[..., Any], intent: Intent, **more: Backend) -> Any:
+        args, kwargs = decoded_arguments(intent.entry.arguments)
+        return function(decoded_key(intent.entry.key), *args, sequence=intent.sequence, **more, **kwargs)
+
+    def _name(self, function: Callable[..., Any], intent: Intent) -> str:
+        named = ((self.confirm, "confirm"), *((given, side.value) for side, given in self.sides.items()))
+        name = next((name for given, name in named if given is function), "a function")
+        return f"write {intent.entry.write}: {name}"
 
 
 async def within(deadline: float | None, result: Awaitable[Any]) -> Any:
@@ -126,7 +155,7 @@ def other_side(entry: Entry) -> Backend:
     return Backend.OLD if entry.side is Backend.NEW else Backend.NEW
 
 
-def _kind(write: str, name: str, function: object) -> str:
+def _kind(write: str, name: str, function: object) -> Kind:
     if not callable(function):
         raise ConfigurationError(f"write {write}: {name} is a {type(function).__name__}; allowed: a function")
     if is_generator_function(function):
@@ -134,7 +163,7 @@ def _kind(write: str, name: str, function: object) -> str:
             f"write {write}: {name} is a generator function, of which a call does nothing yet; allowed: a function "
             "that writes and returns"
         )
-    return "a coroutine function" if is_coroutine_function(function) else "a function"
+    return kind_of_call(function)
 
 
 def _check_told(write: str, name: str, function: Any) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 from prometheus_client import CollectorRegistry
 
+from cutover.callables import is_coroutine_function
 from cutover.core.migration import NAME
 from cutover.core.snapshot import Snapshot
 from cutover.errors import ConfigurationError, Corrupt
@@ -27,6 +28,7 @@ from cutover.router.naming import instance_name
 from cutover.router.notices import NoticeBoard
 from cutover.router.router import Parts, Router
 from cutover.router.routing import CohortOf
+from cutover.router.strangers import kind_of
 from cutover.router.tokens import Tokens, secrets_in
 from cutover.stores.base import Source
 from cutover.stores.registry import open_store
@@ -97,6 +99,9 @@ def connect(
     settings = _settings(store, migration, secret, cache, bootstrap, break_glass, name)
     if registry is not None and not isinstance(registry, CollectorRegistry):
         raise ConfigurationError(f"registry is a {type(registry).__name__}; allowed: a CollectorRegistry")
+    if cohort_of is not None and (not callable(cohort_of) or is_coroutine_function(cohort_of)):
+        given = "an async def" if callable(cohort_of) else f"a {kind_of(cohort_of)}"
+        raise ConfigurationError(f"cohort_of is {given}; allowed: a function made with def, which no request waits for")
     source = open_store(settings.store)
     instruments = instruments_on(registry)
     notices = NoticeBoard()

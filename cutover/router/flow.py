@@ -2,14 +2,14 @@
 The handle of one flow: what application code calls for each request.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from cutover.core.backend import UNSET, Backend, Decision, Reason
 from cutover.core.bucketing import PARTS, well_formed
 from cutover.core.comparison import Compare, Redact, structure_of
 from cutover.errors import ConfigurationError
-from cutover.router.calls.judging import BROKE_OFF
+from cutover.returned import discard, unfinished
 from cutover.router.compiled import Circumstances, FlowPlan, compile_flow
 from cutover.router.counting import Cell, FlowCells
 from cutover.router.request import Request
@@ -130,14 +130,14 @@ class Flow(Routing):
         old: Callable[Concatenate[Any, P], R],
         new: Callable[Concatenate[Any, P], R],
         home: object = UNSET,
-        cohort: str | Callable[..., str | None] | None = None,
+        cohort: str | Callable[..., str | Awaitable[str | None] | None] | None = None,
         safe: bool = False,
         failed: Callable[[Any], object] | None = None,
         ignore: Errors = (),
-        unknown: Errors = BROKE_OFF,
+        unknown: Errors | None = None,
         fallback: Errors = (),
         fallback_percent: float = 10,
-        attempt: Callable[..., str | None] | None = None,
+        attempt: Callable[..., str | Awaitable[str | None] | None] | None = None,
         homes: "Claiming | None" = None,
         synthetic: Callable[..., object] | None = None,
         compare: Compare | None = None,
@@ -168,7 +168,9 @@ class Flow(Routing):
             safe: The call changes nothing. Only then are fallbacks and comparisons allowed.
             failed: Tells a failure that raises nothing from what was returned.
             ignore: Exceptions that are business, such as a card that is declined; counted as ok.
-            unknown: Exceptions after which nobody knows whether a change was made; their outcome is ``unknown``.
+            unknown: Exceptions after which nobody knows whether a change was made, also in a group or as a cause; their
+                outcome is ``unknown``. Left out, they are the timeouts and lost connections of the standard library,
+                httpx, requests, urllib3, aiohttp and gRPC; what is given replaces these.
             fallback: Exceptions of NEW after which OLD is asked; never the other way, nor for what has a home.
             fallback_percent: Of the calls of a minute in this process; above that the exception reaches the caller.
             attempt: Gives the idempotency key of a call. Its side is claimed in *homes* before the back end is called,
@@ -188,9 +190,9 @@ class Flow(Routing):
             ConfigurationError: If something of this cannot be meant.
         """
         from cutover.router.calls.shadow import ShadowTerms  # noqa: PLC0415 - who only routes does not load what calls
-        from cutover.router.calls.switch import switch_of  # noqa: PLC0415
+        from cutover.router.calls.switch import build, switches_of  # noqa: PLC0415
 
-        switch = switch_of(
+        switches = switches_of(
             self,
             self._notices,
             old=old,
@@ -215,8 +217,8 @@ class Flow(Routing):
                 noise=noise,
             ),
         )
-        self.switches.append(switch)
-        return switch.build()
+        self.switches += switches
+        return build(switches)
 
     def write(
         self,
@@ -225,8 +227,8 @@ class Flow(Routing):
         old: Callable[..., R],
         new: Callable[..., R],
         confirm: Callable[..., Any] | None = None,
+        refused: Errors = (),
         outbox: str | None = None,
-        unknown: Errors = BROKE_OFF,
         allowed_backlog: int = 0,
         attempts: int = 20,
         longest_pause: float = 60.0,
@@ -237,7 +239,7 @@ class Flow(Routing):
         Make one function of two that write, all `def` or all `async def`: each call reaches the side that its key is
         routed to, and then the other one, if need be later. Build it once, in the process that uses it.
 
-            add = cart.write(name="cart.add", old=add_old, new=add_new, confirm=was_added)
+            add = cart.write(name="cart.add", old=add_old, new=add_new, confirm=was_added, refused=OutOfStock)
             add("user-42", item)
 
         The functions get the key, the JSON values that the call was given, and ``sequence``, which counts the writes
@@ -245,13 +247,13 @@ class Flow(Routing):
 
         Args:
             name: Of the write, the same in every process and release: what is undelivered is kept under it.
-            confirm: Tells whether the authoritative side has a write; asked after a crash and after every exception.
-                It also gets ``side``, which says which one that is: the flow may have moved since. Without it, an
-                operator decides where the outcome is unknown.
+            confirm: Tells whether the authoritative side has a write; asked after a crash, and after every exception
+                that is no refusal. It also gets ``side``, which says which one that is: the flow may have moved since.
+                Without it, an operator decides in these cases.
+            refused: Exceptions that prove that the side did nothing, such as an item that is out of stock: the write is
+                forgotten. A group is a refusal if everything in it is. Any other exception proves nothing.
             outbox: The URL of where intents are kept; else CUTOVER_OUTBOX, else the router's own store, where that
                 is SQLite or PostgreSQL.
-            unknown: Exceptions after which nobody knows whether the side has the write. Without `confirm`, it has not
-                after any other one; name those of your client too.
             allowed_backlog: The largest backlog at which the flow's dial may be changed.
             attempts: How often the other side is tried, until an operator has to decide.
             longest_pause: Seconds between two attempts, at most.
@@ -270,8 +272,8 @@ class Flow(Routing):
             old=old,
             new=new,
             confirm=confirm,
+            refused=refused,
             outbox=outbox,
-            unknown=unknown,
             allowed_backlog=allowed_backlog,
             attempts=attempts,
             longest_pause=longest_pause,
@@ -386,7 +388,14 @@ class Flow(Routing):
             return cell, None
         if cohort is None and self._cohort_of is not None:
             cohort = self._asked(self._cohort_of, key)
-        return plan.resolve(key, cohort)
+        return plan.resolve(key, cohort if cohort is None else self._told(cohort))
+
+    def _told(self, cohort: object) -> object:
+        if word := unfinished(cohort):
+            discard(cohort)
+            self._notices.note("cutover.cohort_of_failed", flow=self.name, error=f"it gave {word}")
+            return None
+        return cohort
 
     def _asked(self, cohort_of: CohortOf, key: object) -> str | None:
         try:

@@ -14,6 +14,7 @@ from cutover.core.decide import side_names
 from cutover.core.migration import Journey as JourneyDefinition
 from cutover.core.snapshot import Snapshot
 from cutover.core.visit import UNVERSIONED, Claims, Order, entered, resumed
+from cutover.returned import discard, unfinished
 from cutover.router.compiled import Circumstances, FlowPlan
 from cutover.router.counting import Cell, VisitCells
 from cutover.router.routing import CohortOf
@@ -259,6 +260,9 @@ class Journey:
                 cohort = self._cohort_of(key)
             except Exception as error:  # noqa: BLE001 - the application's function may raise anything
                 self._notices.note("cutover.cohort_of_failed", journey=self.name, error=kind_of(error))
+            if word := unfinished(cohort):
+                discard(cohort)
+                self._notices.note("cutover.cohort_of_failed", journey=self.name, error=f"it gave {word}")
         elif cohort is None and claims is not None:
             return claims.cohort
         # Not what the migration does not know: it decides nothing, and could be of any length.

@@ -457,16 +457,59 @@ def test_a_request_that_is_thrown_away(router):
     assert calls(router.registry) == {("new", "cancelled"): 1}
 
 
-@pytest.mark.parametrize("transport", [SwitchTransport, AsyncSwitchTransport])
+async def asked(request):
+    """
+    Answer later.
+    """
+    return request.headers["x-user"]
+
+
+def hidden(request):
+    """
+    Answer later, and hide that.
+    """
+    return asked(request)
+
+
 @pytest.mark.parametrize("name", ["key", "home"])
-def test_functions_answer_at_once(router, transport, name):
+def test_functions_that_cannot_be(router, name):
     """
-    A coroutine is no key and no home: a function that would give one is an error where the transport is made.
+    What cannot be called is refused, and so is a coroutine function where nothing awaits it.
     """
-
-    async def ask(request):
-        return request.headers["x-user"]
-
-    for wrong in (ask, "x-user"):
+    bases = {"old": "https://old.example", "new": "https://new.example"}
+    for transport, wrong in ((SwitchTransport, asked), (SwitchTransport, "x-user"), (AsyncSwitchTransport, "x-user")):
         with pytest.raises(ConfigurationError, match=rf"{name} is .*; allowed: a function"):
-            transport(router.flow("pay"), old="https://old.example", new="https://new.example", **{name: wrong})
+            transport(router.flow("pay"), **bases, **{name: wrong})
+
+
+@pytest.mark.parametrize("name", ["key", "home"])
+@pytest.mark.parametrize("form", [hidden, asked])
+def test_functions_that_answer_later(router, bases, name, form):
+    """
+    A function of the asynchronous transport may give what is to be awaited, also where it hides that.
+    """
+    side = "new" if name == "home" else router.flow("pay").peek("new").backend.value
+
+    async def send():
+        transport = AsyncSwitchTransport(router.flow("pay"), old=bases[0], new=bases[1], **{name: form})
+        async with httpx.AsyncClient(base_url=bases[0], transport=transport) as client:
+            return await client.get("/orders", headers={"x-user": "new"})
+
+    assert asyncio.run(send()).status_code == 200
+    assert calls(router.registry) == {(side, "ok"): 1}
+
+
+@pytest.mark.parametrize("name", ["key", "home"])
+def test_functions_that_hide_a_coroutine(router, name):
+    """
+    In the synchronous transport a coroutine is no key and no home: the request is not sent, and counts nowhere.
+    """
+    bases = {"old": "https://old.example", "new": "https://new.example"}
+    transport = SwitchTransport(router.flow("pay"), **bases, **{name: hidden})
+    with (
+        httpx.Client(base_url=bases["old"], transport=transport) as client,
+        pytest.raises(ConfigurationError, match=f"^{name} gave a coroutine, which has not run yet"),
+    ):
+        client.get("/orders")
+
+    assert calls(router.registry) == {}

@@ -116,7 +116,7 @@ async def awaited_writes(item: str) -> int:
     async def write(user: str, item: str, *, sequence: int) -> int:
         return sequence
 
-    add = cutover.connect().flow("cart").write(name="cart.add", old=write, new=write, unknown=(TimeoutError, OSError))
+    add = cutover.connect().flow("cart").write(name="cart.add", old=write, new=write, refused=(LookupError, ValueError))
     assert_type(await add("user-42", item), int)
     return await add("user-42", item)
 

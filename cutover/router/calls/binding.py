@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from cutover.callables import is_coroutine_function
 
-__all__ = ["BindingSwitch", "switched_of"]
+__all__ = ["BindingSwitch", "Switched", "switched_of"]
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)

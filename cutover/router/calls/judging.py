@@ -10,27 +10,12 @@ from typing import Any, Final
 import attrs
 
 from cutover.core.comparison import Answer
+from cutover.returned import NotRun, finished, settled
+from cutover.router.calls.raised import Errors, all_are, any_is, broke_off
 
-__all__ = ["BROKE_OFF", "Budget", "Judge", "outcome_of"]
+__all__ = ["Budget", "Judge"]
 
-BROKE_OFF: Final = (TimeoutError, ConnectionError)  # after these nobody knows whether a change was made
 MINUTE: Final = 60.0  # seconds
-
-Errors = tuple[type[BaseException], ...]
-
-
-def outcome_of(error: BaseException | None, unknown: Errors) -> str:
-    """
-    Name the outcome of a call by what it raised, one of `counting.OUTCOMES`.
-
-    Args:
-        unknown: Exceptions after which nobody knows whether a change was made.
-    """
-    if error is None:
-        return "ok"
-    if isinstance(error, unknown):
-        return "unknown"
-    return "error" if isinstance(error, Exception) else "cancelled"
 
 
 @attrs.frozen(kw_only=True)
@@ -42,14 +27,14 @@ class Judge:
         safe: The call changes nothing, so that one that broke off was an error and no more.
         failed: Tells failures that raise nothing from what was returned.
         ignore: Exceptions that are business, such as a card that is declined.
-        unknown: Exceptions after which nobody knows whether a change was made.
+        unknown: Exceptions after which nobody knows whether a change was made; None for those of `broke_off`.
         noted: Takes what `failed` raises.
     """
 
     safe: bool = False
     failed: Callable[[Any], object] | None = None
     ignore: Errors = ()
-    unknown: Errors = BROKE_OFF
+    unknown: Errors | None = None
     noted: Callable[[str, BaseException], None]
 
     def outcome(self, answer: Answer) -> str:
@@ -57,11 +42,13 @@ class Judge:
         Name the outcome, one of `counting.OUTCOMES`.
         """
         error = answer.error
-        if error is None and answer.failed:
-            return "error"
-        if isinstance(error, self.ignore):
+        if error is None:
+            return "error" if answer.failed else "ok"
+        if self._is_business(error):
             return "ok"
-        return outcome_of(error, () if self.safe else self.unknown)
+        if not self.safe and self._broke_off(error):
+            return "unknown"
+        return "error" if isinstance(error, Exception) else "cancelled"
 
     def returned(self, value: Any) -> Answer:
         """
@@ -70,16 +57,40 @@ class Judge:
         if self.failed is None:
             return Answer(value)
         try:
-            return Answer(value, None, bool(self.failed(value)))
+            return Answer(value, None, bool(finished(self.failed(value), "failed")))
         except Exception as error:  # noqa: BLE001 - the application's function may raise anything
-            self.noted("cutover.failed_raised", error)
+            return self._unjudged(value, error)
+
+    async def returned_later(self, value: Any) -> Answer:
+        """
+        Judge what a call returned, and await what `failed` gives.
+        """
+        if self.failed is None:
             return Answer(value)
+        try:
+            return Answer(value, None, bool(await settled(self.failed(value), "failed")))
+        except Exception as error:  # noqa: BLE001 - the application's function may raise anything
+            return self._unjudged(value, error)
 
     def raised(self, error: BaseException) -> Answer:
         """
         Judge what a call raised.
         """
-        return Answer(None, error, not isinstance(error, self.ignore))
+        return Answer(None, error, not self._is_business(error))
+
+    def _unjudged(self, value: Any, error: Exception) -> Answer:
+        if isinstance(error, NotRun):
+            return Answer(None, error, failed=True)
+        self.noted("cutover.failed_raised", error)
+        return Answer(value)
+
+    def _is_business(self, error: BaseException) -> bool:
+        return not isinstance(error, NotRun) and all_are(error, self.ignore)
+
+    def _broke_off(self, error: BaseException) -> bool:
+        if isinstance(error, NotRun):
+            return False
+        return broke_off(error) if self.unknown is None else any_is(error, self.unknown)
 
 
 class Budget:

@@ -213,7 +213,7 @@ class Shadow:
         self._mark(job)
         try:
             async with asyncio.timeout(self._terms.deadline) as deadline:
-                second = self._judge.returned(await job.function(*job.arguments, **job.named))
+                second = await self._judge.returned_later(await job.function(*job.arguments, **job.named))
         except BaseException as error:
             if _ends_the_task(error):
                 self._settle(job, Verdict.DROPPED)

@@ -5,30 +5,34 @@ One function made of two: each call goes to the back end that its key is routed 
 calls. Answers travel as values, because an exception that is thrown into a generator may become another one.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from time import perf_counter
+from types import CoroutineType
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import attrs
 
-from cutover.callables import is_coroutine_function, is_generator_function, parameter_at
+from cutover.callables import Kind, common_kind, in_event_loop, is_generator_function, kind_of_call, parameter_at
 from cutover.core.backend import UNSET, Backend, Decision
-from cutover.core.comparison import Answer
+from cutover.core.comparison import Answer, structure_of
 from cutover.errors import ConfigurationError
-from cutover.router.calls.binding import switched_of
+from cutover.returned import RESULTS, NotRun, finished, finishing, settled, settling
+from cutover.router.calls.binding import Switched, switched_of
 from cutover.router.calls.judging import Budget, Judge
+from cutover.router.calls.raised import all_are
 from cutover.router.calls.shadow import Shadow, ShadowTerms
 from cutover.router.current import CURRENT, inside
 from cutover.router.flow import Flow, Notices
-from cutover.router.strangers import kind_of
+from cutover.router.strangers import kind_of, truth
 from cutover.router.visits import Visit, is_synthetic
 
-__all__ = ["Claiming", "Switch", "is_coroutine", "switch_of"]
+__all__ = ["Claiming", "Switch", "build", "kind_of_all", "switches_of"]
 
 ATTEMPT: Final = "attempt"  # the kind of home that payment attempts are claimed as
 PERCENT: Final = 100
 NEW: Final = Backend.NEW  # a global is found faster than a member
+WAYS: Final = {Kind.PLAIN: (False,), Kind.ASYNC: (True,), Kind.EITHER: (False, True)}  # whether a call is awaited
 
 Function = Callable[..., Any]
 
@@ -71,6 +75,8 @@ class Switch:
     What a switch was told; its `build` gives the function that the application calls.
 
     Attributes:
+        sides: `old` and `new`, which raise where they return no result; coroutine functions where the call is awaited.
+            So are the other functions.
         home: As in `Flow.route`, or a function of the call's own arguments.
         cohort: As in `Flow.route`, or a function of the call's own arguments.
         attempt: Gives the idempotency key of a call; its side is claimed before the back end is called.
@@ -84,6 +90,7 @@ class Switch:
     flow: Flow
     old: Function
     new: Function
+    sides: Mapping[Backend, Function]
     is_async: bool
     judge: Judge
     home: object = UNSET
@@ -95,7 +102,7 @@ class Switch:
     synthetic: Function | None = None
     shadow: Shadow | None = None
 
-    def build(self) -> Function:
+    def build(self) -> Switched:
         """
         Give the function of the two.
         """
@@ -148,11 +155,13 @@ class Switch:
         key = arguments[at]
         arguments = _without_visit(arguments, at)
         plain = arguments[at]
-        home = self.home(*arguments, **named) if callable(self.home) else self.home
-        cohort = self._cohort_of(*arguments, **named) if callable(self.cohort) else self.cohort
+        told = yield from self._told(arguments, named)
+        if told.error is not None:
+            return told
+        home, cohort, synthetic = told.value
         # What lives on one side is not on the other, whatever that would answer.
         lives_there = home is not UNSET or (type(key) is Visit and key.home is not UNSET)
-        apart = is_synthetic(key) or self._is_synthetic(arguments, named)
+        apart = is_synthetic(key) or truth(synthetic)
         if self.attempt is None:
             side = self.flow.route(key, cohort, home, apart)
         else:
@@ -162,7 +171,7 @@ class Switch:
                 return claimed
             side = claimed.value
         answer = yield from self._timed(side, arguments, named, apart=apart)
-        if lives_there or apart:
+        if lives_there or apart or isinstance(answer.error, NotRun):
             return answer
         if self._falls_back(side, answer):
             next(self.flow.cells.fallbacks.ticks)
@@ -174,12 +183,14 @@ class Switch:
     def _timed(self, side: Backend, arguments: tuple[Any, ...], named: dict[str, Any], *, apart: bool = False) -> Steps:
         with inside((self.flow.name, side, self.flow.version)):
             began = perf_counter()
-            answer = yield Step(self.new if side is Backend.NEW else self.old, arguments, named)
+            answer = yield Step(self.sides[side], arguments, named)
             took = perf_counter() - began
+        if answer.error is None and self.judge.failed is not None:
+            judge = self.judge.returned_later if self.is_async else self.judge.returned
+            judged = yield Step(judge, (answer.value,), {})
+            answer = judged if judged.error is not None else judged.value
         if answer.error is not None:
             answer = self.judge.raised(answer.error)
-        elif self.judge.failed is not None:
-            answer = self.judge.returned(answer.value)
         if not apart:
             self.flow.called(side, self.judge.outcome(answer), took)
         return answer
@@ -188,11 +199,13 @@ class Switch:
         """
         Claim the side of an attempt, or learn where an earlier one went; a call without an idempotency key claims none.
         """
-        attempt = self.attempt(*arguments, **named) if self.attempt is not None else None
-        if attempt is None or self.claim is None:
+        attempt = Answer() if self.attempt is None else (yield Step(self.attempt, arguments, named))
+        if attempt.error is not None:
+            return attempt
+        if attempt.value is None or self.claim is None:
             self.flow.take(decision, synthetic=apart)
             return Answer(decision.backend)
-        answer = yield Step(self.claim, (ATTEMPT, attempt, decision.backend), {})
+        answer = yield Step(self.claim, (ATTEMPT, attempt.value, decision.backend), {})
         if answer.error is None:
             self.flow.take(decision, held=answer.value, synthetic=apart)
         return answer
@@ -200,26 +213,51 @@ class Switch:
     def _falls_back(self, side: Backend, answer: Answer) -> bool:
         if self.budget is None or side is Backend.OLD or not answer.failed:
             return False
-        if answer.error is None or not isinstance(answer.error, self.fallback):
+        if answer.error is None or not all_are(answer.error, self.fallback):
             return False
         is_left = self.budget.take()
         if not is_left:
             self.judge.noted("cutover.fallbacks_used_up", answer.error)
         return is_left
 
-    def _is_synthetic(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> bool:
-        try:
-            return self.synthetic is not None and bool(self.synthetic(*arguments, **named))
-        except Exception as error:  # noqa: BLE001 - the application's function may raise anything
-            self.judge.noted("cutover.synthetic_failed", error)
-            return False
+    def _told(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> Steps:
+        """
+        Ask the functions of the application for home, cohort, and whether the call is synthetic.
+        """
+        found = []
+        for given, event in (
+            (self.home, ""),
+            (self.cohort, "cutover.cohort_of_failed"),
+            (self.synthetic, "cutover.synthetic_failed"),
+        ):
+            answer = (yield Step(given, arguments, named)) if callable(given) else Answer(given)
+            if answer.error is not None:
+                if not event or isinstance(answer.error, NotRun) or not isinstance(answer.error, Exception):
+                    return answer
+                self.judge.noted(event, answer.error)
+            found.append(answer.value)
+        return Answer(found)
 
-    def _cohort_of(self, *arguments: Any, **named: Any) -> Any:
-        try:
-            return self.cohort(*arguments, **named)
-        except Exception as error:  # noqa: BLE001 - the application's function may raise anything
-            self.judge.noted("cutover.cohort_of_failed", error)
-            return None
+
+def build(switches: tuple[Switch, ...]) -> Function:
+    """
+    Give the function that the application calls.
+
+    Args:
+        switches: One; or one of functions and one of coroutine functions, where only the call can tell which they are.
+    """
+    made = [switch.build() for switch in switches]
+    if len(made) == 1:
+        return made[0]
+    direct, method = _either(*(one.func for one in made)), _either(*(one.method for one in made))
+    return switched_of(direct, method, name=made[0].__name__, old=switches[0].old)
+
+
+def _either(plain: Function, coroutine: Function) -> Function:
+    def switched(*arguments: Any, **named: Any) -> Any:
+        return (coroutine if in_event_loop() else plain)(*arguments, **named)
+
+    return switched
 
 
 def _without_visit(arguments: tuple[Any, ...], at: int) -> tuple[Any, ...]:
@@ -253,6 +291,8 @@ def _synchronous(switch: Switch, is_plain: bool, at: int) -> Function:
         began = perf_counter()
         try:
             value = function(*(_without_visit(arguments, at) if type(key) is Visit else arguments), **named)
+            if type(value) not in RESULTS:
+                finished(value, side)
         except BaseException as error:
             switch.broke(key, side, error, perf_counter() - began)
             raise
@@ -286,7 +326,11 @@ def _asynchronous(switch: Switch, is_plain: bool, at: int) -> Function:
         token = enter((name, side, flow.version))
         began = perf_counter()
         try:
-            value = await function(*(_without_visit(arguments, at) if type(key) is Visit else arguments), **named)
+            value = function(*(_without_visit(arguments, at) if type(key) is Visit else arguments), **named)
+            if type(value) is CoroutineType:
+                value = await value
+            if type(value) not in RESULTS:
+                value = await settled(value, side)
         except BaseException as error:
             switch.broke(key, side, error, perf_counter() - began)
             raise
@@ -302,7 +346,7 @@ def _asynchronous(switch: Switch, is_plain: bool, at: int) -> Function:
     return switched
 
 
-def switch_of(
+def switches_of(
     flow: Flow,
     notices: Notices,
     *,
@@ -320,47 +364,53 @@ def switch_of(
     homes: Claiming | None,
     synthetic: Function | None,
     shadow: ShadowTerms,
-) -> Switch:
+) -> tuple[Switch, ...]:
     """
-    Check what `Flow.switch` was given, and put a switch together.
+    Check what `Flow.switch` was given, and put a switch together; two where only a call can tell whether it is awaited.
 
     Raises:
         ConfigurationError: If something cannot be meant: the parameter, what it is, and what is allowed.
     """
-    is_async = is_coroutine(old=old, new=new)
-    _check_helpers(
-        home=home if callable(home) else None,
-        cohort=cohort if callable(cohort) else None,
-        failed=failed,
-        attempt=attempt,
-        synthetic=synthetic,
-        compare=shadow.compare,
-        redact=shadow.redact,
-    )
+    kind = kind_of_all(old=old, new=new)
+    helpers: dict[str, Any] = {"home": home, "cohort": cohort, "attempt": attempt, "synthetic": synthetic}
+    asked = {name: function for name, function in helpers.items() if callable(function)}
+    judging = {"failed": failed, "attempt": attempt, "synthetic": synthetic}
+    _check_helpers(**{**asked, **judging}, can_await=kind is not Kind.PLAIN)
+    _check_helpers(compare=shadow.compare, redact=shadow.redact, can_await=False)
     noted = partial(_note, notices, flow.name)
-    ignored, broke_off = _errors("ignore", ignore), _errors("unknown", unknown)
+    ignored, rescued = _errors("ignore", ignore), _errors("fallback", fallback)
+    broke_off = None if unknown is None else _errors("unknown", unknown)
     judge = Judge(safe=safe, failed=failed, ignore=ignored, unknown=broke_off, noted=noted)
-    comparing = partial(Shadow, flow.name, lambda: flow.cells, judge, old, new, shadow)
-    rescued = _errors("fallback", fallback)
     _check_safe(safe, rescued=rescued, attempt=attempt, homes=homes)
     _check_shadow(shadow, safe=safe)
     if not _is_number(fallback_percent) or not 0 < fallback_percent <= PERCENT:
         raise ConfigurationError(f"fallback_percent is {fallback_percent!r}; allowed: above 0, up to 100")
-    return Switch(
-        flow=flow,
-        old=old,
-        new=new,
-        is_async=is_async,
-        judge=judge,
-        home=home,
-        cohort=cohort,
-        attempt=attempt,
-        claim=None if homes is None else homes.aclaim if is_async else homes.claim,
-        fallback=rescued,
-        budget=Budget(fallback_percent, flow.count_calls) if rescued else None,
-        synthetic=synthetic,
-        shadow=comparing(is_async=is_async, noted=noted) if safe else None,
-    )
+
+    def switch(*, is_async: bool) -> Switch:
+        checked = settling if is_async else finishing
+        called = (checked(old, "old"), checked(new, "new"))
+        comparing = partial(Shadow, flow.name, lambda: flow.cells, judge, *called, _checked(shadow))
+        return Switch(
+            flow=flow,
+            old=old,
+            new=new,
+            sides=dict(zip(Backend, called, strict=True)),
+            is_async=is_async,
+            judge=judge,
+            **helpers | {name: checked(function, name) for name, function in asked.items()},
+            claim=None if homes is None else homes.aclaim if is_async else homes.claim,
+            fallback=rescued,
+            budget=Budget(fallback_percent, flow.count_calls) if rescued else None,
+            shadow=comparing(is_async=is_async, noted=noted) if safe else None,
+        )
+
+    return tuple(switch(is_async=is_async) for is_async in WAYS[kind])
+
+
+def _checked(terms: ShadowTerms) -> ShadowTerms:
+    compare = None if terms.compare is None else finishing(terms.compare, "compare")
+    redact = terms.redact if terms.redact is structure_of else finishing(terms.redact, "redact")
+    return attrs.evolve(terms, compare=compare, redact=redact)
 
 
 def _errors(name: str, given: object) -> tuple[type[Exception], ...]:
@@ -372,7 +422,7 @@ def _errors(name: str, given: object) -> tuple[type[Exception], ...]:
 
 
 def _note(notices: Notices, flow: str, event: str, error: BaseException) -> None:
-    notices.note(event, flow=flow, error=kind_of(error))
+    notices.note(event, flow=flow, error=str(error) if isinstance(error, NotRun) else kind_of(error))
 
 
 def _check_safe(safe: object, *, rescued: tuple[type[Exception], ...], attempt: object, homes: object) -> None:
@@ -409,19 +459,20 @@ def _is_number(given: object) -> bool:
     return isinstance(given, int | float) and not isinstance(given, bool)
 
 
-def _check_helpers(**functions: object) -> None:
+def _check_helpers(*, can_await: bool, **functions: object) -> None:
     """
-    Check what is called beside the back ends: what it answers is needed at once.
+    Check what is called beside the back ends.
     """
     for name, function in functions.items():
         if function is None:
             continue
-        if not callable(function) or is_coroutine(**{name: function}):
-            kind = "an async def" if callable(function) else f"a {type(function).__name__}"
-            raise ConfigurationError(f"{name} is {kind}; allowed: a function made with def")
+        if not callable(function):
+            raise ConfigurationError(f"{name} is a {type(function).__name__}; allowed: a function made with def")
+        if kind_of_all(**{name: function}) is Kind.ASYNC and not can_await:
+            raise ConfigurationError(f"{name} is an async def; allowed: a function made with def")
 
 
-def is_coroutine(**functions: Function) -> bool:
+def kind_of_all(**functions: Function) -> Kind:
     """
     Tell whether functions are coroutine functions.
 
@@ -437,11 +488,12 @@ def is_coroutine(**functions: Function) -> bool:
                 f"{name} is a generator: when it has answered, and whether it failed, cannot be told; "
                 "allowed: a function that returns, such as one that gives a list"
             )
-        kinds[name] = is_coroutine_function(function)
-    if len(set(kinds.values())) > 1:
-        words = ", ".join(f"{name} is {'async def' if kind else 'def'}" for name, kind in kinds.items())
+        kinds[name] = kind_of_call(function)
+    kind = common_kind(kinds.values())
+    if kind is None:
+        words = ", ".join(f"{name} is {kind.value}" for name, kind in kinds.items())
         raise ConfigurationError(f"{words}; allowed: all of them def, or all of them async def")
-    return next(iter(kinds.values()))
+    return kind
 
 
 def _driven(steps: Steps) -> Any:

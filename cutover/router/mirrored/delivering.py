@@ -18,6 +18,7 @@ from cutover.errors import ConfigurationError, StoreError, Unavailable
 from cutover.forks import PerProcess
 from cutover.mirror.base import Entry, Intent, Outbox, Shortfall, State, Statements
 from cutover.mirror.functions import other_side
+from cutover.returned import NotRun
 from cutover.router.log import log
 from cutover.router.mirrored.work import UnderWay, Work
 from cutover.router.strangers import kind_of
@@ -371,6 +372,9 @@ class Mirror:
         """
         Put an intent back after a failure: for later, or as a dead letter.
         """
+        if isinstance(error, NotRun) and str(error) not in work.told:
+            work.told.add(str(error))
+            log.error("cutover.mirror_not_run", flow=intent.entry.flow, write=intent.entry.write, error=str(error))
         failed = attrs.evolve(intent, attempts=intent.attempts + 1, error=error_text(error))
         if failed.attempts >= work.patience.attempts:
             self._bury(failed, dead, is_mine=is_mine)

@@ -67,6 +67,7 @@ class Work:
         loop: Where its coroutines were last awaited.
         hanging: The sides whose last call did not end within its deadline: nobody is made to wait for the next one.
         silent: The sides that did not answer `confirm` within it, which says nothing of how they write.
+        told: What the log was told of functions that give no result.
     """
 
     rule: Rule
@@ -75,6 +76,7 @@ class Work:
     loop: asyncio.AbstractEventLoop | None = None
     hanging: set[Backend] = attrs.field(factory=set)
     silent: set[Backend] = attrs.field(factory=set)
+    told: set[str] = attrs.field(factory=set)
 
     @property
     def place(self) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from cutover.callables import Kind, in_event_loop
 from cutover.core.backend import UNSET, Backend
 from cutover.core.migration import NAME, NAME_RULE
 from cutover.errors import ConfigurationError
@@ -21,9 +22,11 @@ from cutover.mirror.arguments import decoded_key, encoded_arguments, encoded_key
 from cutover.mirror.base import Entry, Intent, Rule, Shortfall, State
 from cutover.mirror.functions import Functions, other_side, within
 from cutover.mirror.registry import can_keep, open_outbox
-from cutover.router.calls.judging import outcome_of
+from cutover.returned import NotRun
+from cutover.router.calls.raised import Errors, all_are
 from cutover.router.current import inside
 from cutover.router.fork_hook import look_after
+from cutover.router.log import log
 from cutover.router.mirrored.delivering import Mirror, error_text
 from cutover.router.mirrored.work import Patience, Work
 from cutover.router.visits import Visit
@@ -31,9 +34,13 @@ from cutover.router.visits import Visit
 if TYPE_CHECKING:
     from cutover.router.flow import Flow
 
-__all__ = ["AsyncWrite", "Write", "Writes"]
+__all__ = ["AsyncWrite", "EitherWrite", "Write", "Writes"]
 
 THREADS: Final = 8  # for the outbox of coroutines
+UNCONFIRMABLE: Final = (
+    "it has neither confirm= nor refused=: after every exception of its first side an operator has to decide, "
+    "and later writes of that key wait"
+)
 
 
 class Writes:
@@ -68,10 +75,10 @@ class Writes:
         new: Callable[..., Any],
         confirm: Callable[..., Any] | None,
         outbox: str | None,
-        unknown: tuple[type[BaseException], ...],
+        refused: object,
         allowed_backlog: int,
         patience: Patience,
-    ) -> "Write | AsyncWrite":
+    ) -> "Write | AsyncWrite | EitherWrite":
         """
         Make what `Flow.write` gives.
 
@@ -82,12 +89,14 @@ class Writes:
             raise ConfigurationError(f"the write's name is {name!r:.100}; allowed: {NAME_RULE}")
         if isinstance(allowed_backlog, bool) or not isinstance(allowed_backlog, int) or allowed_backlog < 0:
             raise ConfigurationError(f"allowed_backlog is {allowed_backlog!r:.100}; allowed: a number from 0 on")
-        functions = Functions.of(name, old, new, confirm)
+        functions, refusals = Functions.of(name, old, new, confirm), _errors(refused)
         rule = Rule(flow=flow.name, name=name, allowed_backlog=allowed_backlog, confirms=confirm is not None)
         work = Work(rule=rule, functions=functions, patience=patience)
         mirror = self._mirror(outbox)
         mirror.add(work)
-        return (AsyncWrite if functions.is_async else Write)(flow, mirror, work, _errors(unknown))
+        if confirm is None and not refusals:
+            log.warning("cutover.write_unconfirmable", flow=flow.name, write=name, means=UNCONFIRMABLE)
+        return WRITES[functions.kind](flow, mirror, work, refusals)
 
     def after_fork(self) -> None:
         """
@@ -175,11 +184,11 @@ class _Mirrored:
     What writes have in common: the order of the steps, whoever takes them.
     """
 
-    def __init__(self, flow: "Flow", mirror: Mirror, work: Work, unknown: tuple[type[BaseException], ...]) -> None:
+    def __init__(self, flow: "Flow", mirror: Mirror, work: Work, refused: Errors) -> None:
         self._flow = flow
         self._mirror = mirror
         self._work = work
-        self._unknown = unknown
+        self._refused = refused
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._work.rule.name!r} of the flow {self._flow.name!r}>"
@@ -218,7 +227,8 @@ class _Mirrored:
         with mirror.second_call(self._work, intent):
             second = yield from self._call(_Call(other, intent, self._work.patience.deadline))
         told = yield _Tell(lambda: self._after_other(intent, second.error))
-        interrupted = told.cancelled or (None if isinstance(second.error, Exception) else second.error)
+        is_hidden = isinstance(second.error, Exception) and not isinstance(second.error, NotRun)
+        interrupted = told.cancelled or (None if is_hidden else second.error)
         return first if interrupted is None else _Outcome(error=interrupted)
 
     def _call(self, call: _Call) -> _Steps:
@@ -230,16 +240,16 @@ class _Mirrored:
 
     def _after(self, intent: Intent, error: BaseException | None) -> None:
         """
-        Say what became of an intent whose authoritative side raised.
-
-        Where that can be asked, it is: many clients have timeouts of a type of their own, which look like a refusal.
+        Say what became of an intent whose authoritative side raised: only a refusal proves that it does not have it.
         """
-        is_refusal = isinstance(error, Exception) and not isinstance(error, self._unknown)
-        if is_refusal and self._work.functions.confirm is None:
+        if error is not None and self._is_refusal(error):
             self._mirror.done(intent)
         else:
             text = "" if error is None else error_text(error)
             self._mirror.put_back(attrs.evolve(intent, state=State.UNKNOWN, error=text))
+
+    def _is_refusal(self, error: BaseException) -> bool:
+        return not isinstance(error, NotRun) and all_are(error, self._refused)
 
     def _after_other(self, intent: Intent, error: BaseException | None) -> None:
         if error is None:
@@ -251,7 +261,14 @@ class _Mirrored:
         """
         Count a call to the authoritative side; the other's are counted as backlog.
         """
-        self._flow.called(intent.entry.side, outcome_of(error, self._unknown), perf_counter() - began, key)
+        self._flow.called(intent.entry.side, self._outcome_of(error), perf_counter() - began, key)
+
+    def _outcome_of(self, error: BaseException | None) -> str:
+        if error is None:
+            return "ok"
+        if not isinstance(error, Exception):
+            return "cancelled"
+        return "error" if isinstance(error, NotRun) or self._is_refusal(error) else "unknown"
 
     def _inside(self, side: Backend) -> AbstractContextManager[None]:
         return inside((self._flow.name, side, self._flow.version))
@@ -399,7 +416,7 @@ class AsyncWrite(_Mirrored):
 
     async def _called(self, side: Backend, intent: Intent, deadline: float | None = None) -> Any:
         with self._inside(side):
-            call = self._work.functions.call(self._work.functions.sides[side], intent)
+            call = self._work.functions.await_call(self._work.functions.sides[side], intent)
             return await (call if deadline is None else within(deadline, call))
 
     async def _in_transaction(self, key: object, connection: Any, entry: Entry) -> Any:
@@ -418,6 +435,35 @@ class AsyncWrite(_Mirrored):
         return result
 
 
+class EitherWrite:
+    """
+    A write of functions around coroutine functions: only the call can tell which of the two they give.
+
+    Called in an event loop it is an `AsyncWrite`, because a function that runs a coroutine itself cannot do so there;
+    elsewhere it is a `Write`.
+    """
+
+    def __init__(self, *given: Any) -> None:
+        self._plain = Write(*given)
+        self._coroutine = AsyncWrite(*given)
+
+    def __repr__(self) -> str:
+        return repr(self._plain)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """
+        Write, as `Write.__call__` does; in an event loop this gives what is to be awaited.
+        """
+        return (self._coroutine if in_event_loop() else self._plain)(*args, **kwargs)
+
+
+WRITES: Final[dict[Kind, type[Write | AsyncWrite | EitherWrite]]] = {
+    Kind.PLAIN: Write,
+    Kind.ASYNC: AsyncWrite,
+    Kind.EITHER: EitherWrite,
+}
+
+
 def _tried(work: Callable[[], Any]) -> _Outcome:
     try:
         return _Outcome(work())
@@ -431,8 +477,10 @@ def _result(outcome: _Outcome) -> Any:
     return outcome.value
 
 
-def _errors(unknown: object) -> tuple[type[BaseException], ...]:
-    given = unknown if isinstance(unknown, tuple) else (unknown,)
-    if not all(isinstance(one, type) and issubclass(one, BaseException) for one in given):
-        raise ConfigurationError(f"unknown is {unknown!r:.200}; allowed: a tuple of exception classes")
+def _errors(refused: object) -> tuple[type[Exception], ...]:
+    given = refused if isinstance(refused, tuple) else (refused,)
+    for one in given:
+        if not isinstance(one, type) or not issubclass(one, Exception):
+            allowed = "classes of exceptions, such as (OutOfStock,)"
+            raise ConfigurationError(f"refused holds {one!r:.100}; allowed: {allowed}")
     return given

@@ -65,8 +65,8 @@ def test_inside_a_mirrored_write(lines):
         log.info("put")
 
     router = cutover.testing.router(cart="new")
-    router.flow("cart").write(name="add", old=add, new=add)("user-1")
-    asyncio.run(router.flow("cart").write(name="put", old=put, new=put)("user-1"))
+    router.flow("cart").write(name="add", old=add, new=add, refused=LookupError)("user-1")
+    asyncio.run(router.flow("cart").write(name="put", old=put, new=put, refused=LookupError)("user-1"))
     log.info("done")
     router.close()
 

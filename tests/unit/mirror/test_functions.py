@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pytest
 
+from cutover.callables import Kind
 from cutover.core.backend import Backend
 from cutover.errors import ConfigurationError
 from cutover.mirror.base import Entry, Intent, State
@@ -121,7 +122,7 @@ def test_kinds_of_coroutine_functions(function):
     """
     Partials and objects are coroutine functions where what they run is one.
     """
-    assert Functions.of("cart.add", function, function).is_async
+    assert Functions.of("cart.add", function, function).kind is Kind.ASYNC
 
 
 @pytest.mark.parametrize("function", [plain, functools.partial(plain), dict])
@@ -129,7 +130,7 @@ def test_kinds_of_functions(function):
     """
     Whatever else can be called is a function.
     """
-    assert not Functions.of("cart.add", function, function).is_async
+    assert Functions.of("cart.add", function, function).kind is Kind.PLAIN
 
 
 def test_call():

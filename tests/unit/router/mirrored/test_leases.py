@@ -274,7 +274,7 @@ def test_cancelled_at_the_outbox(step, failure, monkeypatch):
             if failure is not None:
                 raise failure
 
-        add = router.flow("cart").write(name="cart.add", old=refuse, new=refuse)
+        add = router.flow("cart").write(name="cart.add", old=refuse, new=refuse, refused=ValueError)
         with monkeypatch.context() as patch:
             patch.setattr(Mirror, step, slow)
             task = asyncio.create_task(add("user-1"))

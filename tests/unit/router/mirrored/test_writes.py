@@ -26,6 +26,14 @@ NUMBERS = itertools.count()
 PATIENCE = 30.0
 
 
+def error_from(error, cause):
+    """
+    Give an error that another one caused.
+    """
+    error.__cause__ = cause
+    return error
+
+
 class Side:
     """
     A back end that remembers what it took, and fails as it is told.
@@ -231,7 +239,7 @@ def test_counted(shop):
     """
     A write counts one decision and one call with its outcome, of the authoritative side.
     """
-    add = shop.write()
+    add = shop.write(refused=ValueError)
     add("user-1", 1)
     shop.old.failures = [ValueError("no"), TimeoutError("late"), KeyboardInterrupt()]
     for error in (ValueError, TimeoutError, KeyboardInterrupt):
@@ -247,7 +255,7 @@ def test_definite_failure(shop):
     """
     What the authoritative side refused never reaches the other one, and is forgotten; its sequence is not used again.
     """
-    add = shop.write()
+    add = shop.write(refused=ValueError)
     shop.old.failures = [ValueError("sold out")]
     with pytest.raises(ValueError, match="sold out") as caught:
         add("user-1", 1)
@@ -299,19 +307,45 @@ def test_unknown_that_did_not_happen(shop):
     assert shop.calls == ["old", "confirm old"]
 
 
-def test_what_is_unknown(shop):
-    """
-    Where nobody can be asked, the application says which exceptions leave an outcome unknown.
-    """
-    add = shop.write(unknown=LookupError)
-    shop.old.failures = [TimeoutError("definite here"), KeyError("unknown here")]
-    with pytest.raises(TimeoutError):
-        add("user-1", 1)
-    with pytest.raises(KeyError):
-        add("user-1", 2)
+REFUSALS = {
+    "a refusal": (LookupError("none left"), True),
+    "of a class below": (KeyError("none left"), True),
+    "a group of refusals": (ExceptionGroup("two", [KeyError(1), ExceptionGroup("one", [LookupError(2)])]), True),
+    "a group of something else too": (ExceptionGroup("two", [KeyError(1), OSError("no route")]), False),
+    "a timeout": (TimeoutError("late"), False),
+    "any other one": (ValueError("who knows"), False),
+    "with a refusal as its cause": (error_from(ValueError("who knows"), KeyError("none left")), False),
+}
 
-    assert shop.settled(1, 1)
-    assert [dead.sequence for dead in shop.outbox().dead("test", 10)] == [2]
+
+@pytest.mark.parametrize("asks", [False, True])
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusals(shop, name, asks):
+    """
+    What `refused` names proves that the side did nothing; after any other exception it is asked, or an operator is.
+    """
+    error, is_refusal = REFUSALS[name]
+    add = shop.write(refused=LookupError, confirm=shop.old.has if asks else None)
+    shop.old.failures = [error]
+    with pytest.raises(type(error)):
+        add("user-1", 1)
+
+    left = (0, 0) if is_refusal or asks else (1, 1)
+    assert shop.settled(*left)
+    assert shop.calls == ["old", *(["confirm old"] if asks and not is_refusal else [])]
+
+
+@pytest.mark.parametrize("more", [{}, {"refused": ValueError}, {"confirm": lambda *_, sequence, side: True}])
+def test_nothing_to_go_by(shop, more):
+    """
+    A write with neither `confirm` nor `refused` is logged once, with what that means.
+    """
+    with capture_logs() as logs:
+        shop.write(**more)
+    said = [line for line in logs if line["event"] == "cutover.write_unconfirmable"]
+
+    assert [(line["flow"], line["write"]) for line in said] == ([] if more else [("cart", "cart.add")])
+    assert all("an operator has to decide" in line["means"] for line in said)
 
 
 @pytest.mark.parametrize("happened", [True, False])
@@ -537,7 +571,8 @@ def test_wrong_call(shop, call, wrong):
         ({"lease": float("nan")}, "lease is nan"),
         ({"deadline": 0}, "deadline is 0"),
         ({"deadline": None}, "deadline is None"),
-        ({"unknown": (ValueError("no class"),)}, "allowed: a tuple of exception classes"),
+        ({"refused": (ValueError("no class"),)}, "refused holds ValueError.*; allowed: classes of exceptions"),
+        ({"refused": KeyboardInterrupt}, "refused holds <class 'KeyboardInterrupt'>"),
         ({"outbox": "redis://localhost"}, "cannot keep an outbox"),
         ({"outbox": "https://relay"}, "cannot keep an outbox"),
         ({"outbox": sqlite3}, "the outbox is a module"),

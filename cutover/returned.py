@@ -1,0 +1,127 @@
+"""
+What a function of the application returned: its result, or an object that has not run yet.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import lru_cache
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, NoneType
+from typing import Any, Final
+
+from cutover.errors import ConfigurationError
+
+__all__ = ["RESULTS", "NotRun", "discard", "finished", "finishing", "settled", "settling", "unfinished"]
+
+#: Types of which every object is a result: one look-up spares the most frequent results the rest.
+RESULTS: Final = frozenset({NoneType, bool, int, float, str, bytes, tuple, list, dict, set})
+MRO: Final = type.__dict__["__mro__"].__get__  # whatever a metaclass says
+NAME: Final = type.__dict__["__name__"].__get__
+WORDS: Final = (
+    (CoroutineType, "a coroutine"),
+    (GeneratorType, "a generator"),
+    (AsyncGeneratorType, "an async generator"),
+    (Future, "a future of concurrent.futures"),
+)
+
+
+class NotRun(ConfigurationError):
+    """
+    A function of the application returned an object that has not run yet, where nothing can await it.
+    """
+
+
+def unfinished(value: object) -> str:
+    """
+    Name what a function returned that has not run yet; empty for a result.
+
+    These are awaitables, generators, async generators, and futures of `concurrent.futures`. Everything else is a
+    result: also an iterator, a cursor, or a response that is still open.
+    """
+    kind: Any = type(value)
+    try:
+        return _cached_word(kind)
+    except TypeError:  # a class that cannot be hashed
+        return _word(kind)
+
+
+def discard(value: object) -> None:
+    """
+    Close a coroutine or a generator that nobody will run, so that Python does not warn of it.
+    """
+    with suppress(Exception):
+        if isinstance(value, Coroutine | GeneratorType):
+            value.close()
+
+
+def finished(value: Any, name: str) -> Any:
+    """
+    Give what a function returned.
+
+    Args:
+        name: Of the function's parameter.
+
+    Raises:
+        NotRun: If it has not run yet.
+    """
+    if word := unfinished(value):
+        discard(value)
+        others = ", such as a list" if "generator" in word else ", or async def where the others are async def too"
+        raise NotRun(f"{name} gave {word}, which has not run yet; allowed: a function that returns a result{others}")
+    return value
+
+
+async def settled(value: Any, name: str) -> Any:
+    """
+    Give what a function returned, and await it as long as there is something to await.
+
+    Raises:
+        NotRun: If it is a generator.
+    """
+    while _can_be_awaited(value):
+        before, value = value, await (asyncio.wrap_future(value) if isinstance(value, Future) else value)
+        if value is before:  # an object that gives itself when it is ready, as some pools of connections do
+            return value
+    return finished(value, name)
+
+
+def finishing(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """
+    Give the function, which raises `NotRun` where it returns no result.
+    """
+
+    def called(*arguments: Any, **named: Any) -> Any:
+        return finished(function(*arguments, **named), name)
+
+    return called
+
+
+def settling(function: Callable[..., Any], name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """
+    Give a coroutine function that calls the function, and awaits what it returns.
+    """
+
+    async def called(*arguments: Any, **named: Any) -> Any:
+        return await settled(function(*arguments, **named), name)
+
+    return called
+
+
+def _word(kind: type) -> str:
+    for base in MRO(kind):
+        word = next((word for given, word in WORDS if given is base), "")
+        if word or "__await__" in base.__dict__:
+            return word or (base.__dict__["__await__"] and f"an awaitable of the type {NAME(kind)}") or ""
+    return ""
+
+
+_cached_word = lru_cache(maxsize=256)(_word)
+
+
+def _can_be_awaited(value: object) -> bool:
+    if isinstance(value, GeneratorType):  # only one that `types.coroutine` made
+        return bool(value.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE)
+    word = unfinished(value)
+    return bool(word) and "generator" not in word

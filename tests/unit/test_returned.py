@@ -1,0 +1,210 @@
+"""
+What a function of the application returned: a result, or an object that has not run yet.
+"""
+
+import asyncio
+import types
+import warnings
+from concurrent.futures import Future
+
+import pytest
+
+from cutover.returned import NotRun, discard, finished, finishing, settled, settling, unfinished
+
+
+async def coroutine():
+    """
+    Give a result, when it is awaited.
+    """
+    return "result"
+
+
+def generator():
+    """
+    Give nothing, when it is asked for something.
+    """
+    yield
+
+
+async def async_generator():
+    """
+    Give nothing, when it is asked for something.
+    """
+    yield
+
+
+@types.coroutine
+def old_coroutine():
+    """
+    Give a result, as coroutines were written before `async def`.
+    """
+    yield
+    return "result"
+
+
+class Awaitable:
+    """
+    What can be awaited, as the requests of some clients can.
+    """
+
+    def __await__(self):
+        yield
+        return "result"
+
+
+class Pool:
+    """
+    What gives itself when it is awaited.
+    """
+
+    def __await__(self):
+        yield
+        return self
+
+
+class Anything:
+    """
+    What says that it has whatever it is asked for, as a proxy of a remote service does.
+    """
+
+    def __getattr__(self, name):
+        return self
+
+
+class Metaclass(type):
+    """
+    Of classes that cannot be hashed, and say that they have whatever they are asked for.
+    """
+
+    __hash__ = None
+
+    def __eq__(cls, other):
+        return True
+
+    def __getattr__(cls, name):
+        return cls
+
+
+class Odd(metaclass=Metaclass):
+    """
+    One of them.
+    """
+
+
+class Never(Awaitable):
+    """
+    What takes back that it can be awaited.
+    """
+
+    __await__ = None
+
+
+NOT_RUN = {
+    "coroutine": (coroutine, "a coroutine"),
+    "generator": (generator, "a generator"),
+    "async generator": (async_generator, "an async generator"),
+    "generator expression": (lambda: (n for n in range(3)), "a generator"),
+    "awaitable": (Awaitable, "an awaitable of the type Awaitable"),
+    "future": (Future, "a future of concurrent.futures"),
+    "thread": (lambda: asyncio.to_thread(len, ""), "a coroutine"),
+}
+RESULTS = {
+    "none": None,
+    "list": [],
+    "mapped": map(len, ()),
+    "iterator": iter("ab"),
+    "anything": Anything(),
+    "odd": Odd(),
+    "never": Never(),
+    "class": Awaitable,
+    "function": coroutine,
+}
+
+
+@pytest.mark.parametrize("name", NOT_RUN)
+def test_what_has_not_run(name):
+    """
+    An object that has not run is refused with its name, and closed, so that Python warns of nothing.
+    """
+    function, word = NOT_RUN[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(NotRun, match=f"^new gave {word}, which has not run yet; allowed: a function that returns"):
+            finishing(function, "new")()
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_results(name):
+    """
+    Whatever else a function returns is its result, and given as it is.
+    """
+    value = RESULTS[name]
+
+    assert unfinished(value) == ""
+    assert finished(value, "new") is value
+    assert asyncio.run(settled(value, "new")) is value
+
+
+@pytest.mark.parametrize("make", [coroutine, old_coroutine, Awaitable])
+def test_awaited(make):
+    """
+    Where it can be awaited it is, until there is a result, also where a coroutine function forgot to.
+    """
+
+    async def forgot():
+        return make()
+
+    assert asyncio.run(settling(make, "new")()) == "result"
+    assert asyncio.run(settling(forgot, "new")()) == "result"
+
+
+def test_futures_and_tasks():
+    """
+    Futures and tasks are awaited, those of threads too.
+    """
+
+    async def all_of_them():
+        loop = asyncio.get_running_loop()
+        done = Future()
+        done.set_result("result")
+        made = [loop.create_task(coroutine()), asyncio.to_thread(lambda: "result"), done]
+        assert all(unfinished(one) for one in made)
+        return [await settled(one, "new") for one in made]
+
+    assert asyncio.run(all_of_them()) == ["result"] * 3
+
+
+def test_what_gives_itself():
+    """
+    What gives itself when it is awaited has run, and is awaited once.
+    """
+    pool = Pool()
+
+    assert asyncio.run(settling(lambda: pool, "new")()) is pool
+
+
+@pytest.mark.parametrize("make", [generator, async_generator])
+def test_generators_cannot_be_awaited(make):
+    """
+    A generator has not run, and cannot be awaited either.
+    """
+    with pytest.raises(NotRun, match="such as a list"):
+        asyncio.run(settling(make, "new")())
+
+
+def test_discarding_raises_nothing():
+    """
+    A generator that will not be closed is left as it is.
+    """
+
+    def stubborn():
+        try:
+            yield
+        except GeneratorExit:
+            yield
+
+    begun = stubborn()
+    next(begun)
+
+    discard(begun)
+    discard(None)
