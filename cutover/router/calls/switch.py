@@ -32,7 +32,11 @@ __all__ = ["Claiming", "Switch", "build", "kind_of_all", "switches_of"]
 ATTEMPT: Final = "attempt"  # the kind of home that payment attempts are claimed as
 PERCENT: Final = 100
 NEW: Final = Backend.NEW  # a global is found faster than a member
-WAYS: Final = {Kind.PLAIN: (False,), Kind.ASYNC: (True,), Kind.EITHER: (False, True)}  # whether a call is awaited
+WAYS: Final[Mapping[Kind, tuple[bool, ...]]] = {
+    Kind.PLAIN: (False,),
+    Kind.ASYNC: (True,),
+    Kind.EITHER: (False, True),
+}  # whether a call is awaited
 
 Function = Callable[..., Any]
 
