@@ -8,8 +8,10 @@ It equals flagd's `fractional` of the generation that hashes raw UTF-8 (its Go, 
 Test vectors: `docs/reference/bucketing.md`.
 """
 
+import re
 from hashlib import blake2b
 from typing import Any, Final
+from uuid import UUID
 
 from mmh3 import mmh3_32_uintdigest
 
@@ -25,6 +27,23 @@ __all__ = [
 
 SCHEME: Final = "murmur3/1"
 PARTS: Final = 100_000  # a dial of 100% is this many parts
+
+NUMBERED: Final = frozenset((int, UUID))  # types whose every object names somebody
+BUFFERS: Final = (bytes, bytearray, memoryview)
+COMPOUND: Final = (tuple, list, dict)
+#: The texts of objects that name nobody. Only the text shows that, because a proxy hides its object.
+NOBODY: Final = re.compile(
+    r"""(?:
+    | None | True | False | NaT                             # no text, a missing value, a truth value
+    | [+-]?(?: s?NaN\d* | nan | Infinity | inf )            # no finite number
+    | \[\] | \(\) | \{\} | \*+                             # empty, hidden
+    | AnonymousUser | <\w+> | \w+\ object(?:\ \(None\))?   # the class alone, or a row that is not saved yet
+    | <\w*Mock\ .*                                         # an address, as a number
+    )\Z""",
+    re.VERBOSE | re.DOTALL,
+)
+ADDRESS: Final = " at 0x"
+LISTS_FIELDS: Final = ("BaseModel.__str__", "Representation.__str__")  # pydantic's own, of the versions 2 and 1
 
 
 def well_formed(text: str) -> bytes:
@@ -43,18 +62,45 @@ def key_bytes(key: Any) -> bytes | None:
     Turn a key of any type into the bytes that are hashed.
 
     Returns:
-        UTF-8 of text, bytes as they are, UTF-8 of `str(key)` for everything else. None where there is nothing to
-        bucket: None, empty text or bytes, and an object whose `__str__` raises.
+        UTF-8 of text, the bytes of bytes, a bytearray and a memoryview, and UTF-8 of `str(key)` for another object that
+        names somebody. None for a key that names nobody: None, empty text or bytes, and an object without such a text.
+
+    Source: `docs/reference/bucketing.md`.
     """
     if key is None:
         return None
+    kind = type(key)
     try:
         # Not `isinstance`: a lazy proxy of text says that it is text, and only its `str` is.
-        if issubclass(type(key), bytes):
-            return bytes.__getitem__(key, slice(None)) or None  # a subclass is what it holds, whatever its methods say
-        return well_formed(key if issubclass(type(key), str) else str(key)) or None
+        if issubclass(kind, str):
+            return well_formed(key) or None
+        if issubclass(kind, bytes):
+            return bytes.__getitem__(key, slice(None)) or None  # the methods of a subclass may say anything
+        return well_formed(str(key)) if kind in NUMBERED else _named_by(key)
     except Exception:  # noqa: BLE001 - a stranger's methods may raise anything
         return None
+
+
+def _named_by(key: Any) -> bytes | None:
+    """
+    Give the bytes by which an object names somebody, or None where it names nobody.
+
+    The class must say what its text is: the text that Python gives to every object shows an address, fields that
+    change, or nothing but the class.
+    """
+    kind = key.__class__  # a proxy gives the class of its object
+    if issubclass(kind, BUFFERS):
+        return bytes(key) or None
+    says = kind.__str__
+    if says is not object.__str__:
+        is_named = not hasattr(kind, "__get__") and getattr(says, "__qualname__", "") not in LISTS_FIELDS
+    elif issubclass(kind, COMPOUND):
+        parts = (*key, *key.values()) if issubclass(kind, dict) else key
+        is_named = len(key) > 0 and all(key_bytes(part) is not None for part in parts)
+    else:
+        is_named = issubclass(kind, (int, float))
+    text = str(key) if is_named else ""
+    return None if ADDRESS in text or NOBODY.match(text) else well_formed(text)
 
 
 def position_of(salt: bytes, key: bytes) -> int:

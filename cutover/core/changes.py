@@ -225,7 +225,9 @@ def override(snapshot: Snapshot, target: str, key: object, side: Backend | None,
     asked = flows_of(definition, target)
     data = key_bytes(key)
     if data is None:
-        raise ConfigurationError("the key is empty; allowed: a key that the application routes with")
+        raise ConfigurationError(
+            "the key names nobody; allowed: a key that the application routes with, such as user-42"
+        )
     position, digest = position_of(definition.salt.encode(), data), digest_of(secret, data)
     overrides = {flow: dict(own) for flow, own in snapshot.overrides.items()}
     for flow in _together(definition, asked):

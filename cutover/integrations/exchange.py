@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from cutover.clock import utc_now
 from cutover.core.backend import UNSET
+from cutover.core.bucketing import key_bytes
 from cutover.core.visit import SKEW_SECONDS
 from cutover.errors import ConfigurationError
 from cutover.integrations.caching import NOT_MODIFIED, is_private, may_be_shared
@@ -124,14 +125,16 @@ class Exchange:
         token: str | None
         if key is UNSET:
             key = self._asked("key", rules.key) if before is None else before.key
-        if key is None or key == "":
+        if _is_nameless(key):
+            rules.journey.note_nameless(key)
             key = self._guest() or self._new_guest()
         if before is not None:
             if key == before.key and home is UNSET:
                 return before
             was, token = before.key, before.token
         else:
-            was = self._asked("was", rules.was) or self._guest()
+            was = self._asked("was", rules.was)
+            was = self._guest() if _is_nameless(was) else was
             token = self._brought = self._chosen(key, was)
             self._withheld = token is None and rules.carrier.is_withheld(self._headers)
         synthetic = before.synthetic if before is not None else bool(self._asked("synthetic", rules.synthetic))
@@ -188,3 +191,7 @@ class Exchange:
         read = self._rules.journey.tokens.read(token, None)
         # With the time for which it is honoured after its end: it may be a minute older than the visit's last step.
         return 0 if read is None else max(1, read[0].expires + SKEW_SECONDS - int(utc_now().timestamp()))
+
+
+def _is_nameless(key: object) -> bool:
+    return type(key) is not Visit and key_bytes(key) is None

@@ -14,7 +14,7 @@ from cutover.router.compiled import Circumstances, FlowPlan, compile_flow
 from cutover.router.counting import Cell, FlowCells
 from cutover.router.request import Request
 from cutover.router.routing import CohortOf, Routing, Use, routing
-from cutover.router.strangers import kind_of, text_of, truth
+from cutover.router.strangers import kind_of, nameless_kind, text_of, truth
 from cutover.router.visits import Visit, is_synthetic
 
 if TYPE_CHECKING:
@@ -382,13 +382,18 @@ class Flow(Routing):
             cohort = key.cohort if cohort is None else cohort
             key = key.key
         if home is not UNSET:
-            cell = plan.at_home(home)
-            if cell is plan.lost:
-                self._notices.note("cutover.home_unknown", flow=self.name, kind=kind_of(home))
-            return cell, None
+            return self._at_home(plan, home), None
         if cohort is None and self._cohort_of is not None:
             cohort = self._asked(self._cohort_of, key)
-        return plan.resolve(key, cohort if cohort is None else self._told(cohort))
+        cell, hash_ = plan.resolve(key, cohort if cohort is None else self._told(cohort))
+        if hash_ is None:
+            self._note_nameless(key)
+        return cell, hash_
+
+    def _note_nameless(self, key: object) -> None:
+        kind = nameless_kind(key)
+        if kind is not None:
+            self._notices.note("cutover.no_key", flow=self.name, kind=kind)
 
     def _told(self, cohort: object) -> object:
         if word := unfinished(cohort):
@@ -396,6 +401,12 @@ class Flow(Routing):
             self._notices.note("cutover.cohort_of_failed", flow=self.name, error=f"it gave {word}")
             return None
         return cohort
+
+    def _at_home(self, plan: FlowPlan, home: object) -> Cell:
+        cell = plan.at_home(home)
+        if cell is plan.lost:
+            self._notices.note("cutover.home_unknown", flow=self.name, kind=kind_of(home))
+        return cell
 
     def _asked(self, cohort_of: CohortOf, key: object) -> str | None:
         try:

@@ -18,7 +18,7 @@ from cutover.returned import discard, unfinished
 from cutover.router.compiled import Circumstances, FlowPlan
 from cutover.router.counting import Cell, VisitCells
 from cutover.router.routing import CohortOf
-from cutover.router.strangers import kind_of, text_of, truth
+from cutover.router.strangers import kind_of, nameless_kind, text_of, truth
 from cutover.router.tokens import Tokens
 from cutover.router.visits import Visit
 
@@ -181,6 +181,7 @@ class Journey:
             apart = apart or key.synthetic
             key = key.key
         cells = self._apart if apart else self.cells
+        self.note_nameless(key)
         claims, renamed = self._brought(plan, cells, token, key, was, now)
         cohort = self._cohort(plan, key, cohort, claims)
         sides, evicted = plan.sides(claims, key, cohort)
@@ -195,6 +196,14 @@ class Journey:
             return Visit(self, key, cohort, sides, claims, home=home, lives=lives, token=token, synthetic=apart)
         claims = self._claims(plan, claims, key, cohort, sides, now)
         return Visit(self, key, cohort, sides, claims, home=home, lives=lives, synthetic=apart)
+
+    def note_nameless(self, key: object) -> None:
+        """
+        Have the log tell once which type of keys names nobody.
+        """
+        kind = nameless_kind(key)
+        if kind is not None:
+            self._notices.note("cutover.no_key", journey=self.name, kind=kind)
 
     def left(self) -> None:
         """

@@ -48,8 +48,9 @@ class Routing:
             backend = pay.route("user-42")
 
         Args:
-            key: The value that is bucketed. Text, bytes, int, UUID; anything else by its `str`. None and empty text
-                have no place: they go OLD unless the dial is at 0% or 100%. Or a `Visit`, whose side is kept.
+            key: The value that is bucketed. Text, bytes, int, UUID, or another object whose class defines `__str__`.
+                None, empty text and other objects name nobody: they go OLD unless the dial is at 0% or 100%. Or a
+                `Visit`, whose side is kept.
             cohort: The key's cohort; without it, `cohort_of` of the router is asked.
             home: Where the thing already lives: a `Backend`, "old" or "new", or the side's own name. None is an
                 unmarked thing, older than the migration: OLD.

@@ -4,7 +4,9 @@ Asking objects of the application what they are: their own methods may raise any
 
 from typing import Final
 
-__all__ = ["kind_of", "text_of", "truth"]
+from cutover.core.bucketing import key_bytes
+
+__all__ = ["kind_of", "nameless_kind", "text_of", "truth"]
 
 NAME_OF_TYPE: Final = type.__dict__["__name__"].__get__
 
@@ -15,6 +17,15 @@ def kind_of(stranger: object) -> str:
     """
     name: str = NAME_OF_TYPE(type(stranger))
     return name
+
+
+def nameless_kind(key: object) -> str | None:
+    """
+    Name the type of a key that was given and names nobody; None for another key, and where no key was given.
+    """
+    if key is None or issubclass(type(key), (str, bytes)) or key_bytes(key) is not None:
+        return None
+    return kind_of(key)
 
 
 def text_of(stranger: object) -> str | None:

@@ -1,5 +1,5 @@
 """
-What `Flow.switch` gives: a function that takes its key first, and that binds like a method where a class holds it.
+The function that `Flow.switch` makes: it takes its key first, and binds like a method where a class holds it.
 """
 
 from collections.abc import Callable

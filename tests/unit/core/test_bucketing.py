@@ -2,17 +2,39 @@
 The published scheme `murmur3/1`, against a second implementation of the hash and the published vectors.
 """
 
+import ast
 import json
+import os
 import re
-from collections import Counter
+import subprocess
+import sys
+import weakref
+from collections import Counter, UserString
+from collections.abc import Callable
+from ctypes import c_int
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import Enum, IntEnum, StrEnum
+from fractions import Fraction
+from functools import partial
 from hashlib import blake2b
-from pathlib import Path
+from io import StringIO
+from ipaddress import ip_address
+from itertools import count
+from pathlib import Path, PurePosixPath
+from threading import Lock
+from types import SimpleNamespace
+from typing import NamedTuple
+from unittest.mock import ANY, MagicMock, Mock
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 from strategies import BOUNDARIES, Liar, Rude, Unmasked, any_parts, any_texts, hostile_keys, short
+from werkzeug.local import LocalProxy
 
 from cutover.core.bucketing import PARTS, SCHEME, digest_of, key_bytes, position_of, threshold_of, well_formed
 from cutover.core.percent import parse_percent
@@ -20,6 +42,160 @@ from cutover.core.percent import parse_percent
 VECTORS = json.loads((Path(__file__).parent / "vectors.json").read_text())
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "bucketing.md").read_text()
 WORD = 0xFFFFFFFF
+
+
+class Ulid:
+    """
+    An id as libraries have them: its class says what its text is.
+    """
+
+    def __str__(self) -> str:
+        return "01HV"
+
+
+class Row:
+    """
+    A row of an ORM: the class says nothing.
+    """
+
+    def find(self) -> None:
+        """
+        Be a method.
+        """
+
+
+class Shown(Row):
+    """
+    A row that shows its fields to developers.
+    """
+
+    def __repr__(self) -> str:
+        return "Shown(name='Rina')"
+
+
+@dataclass
+class Record:
+    """
+    Fields that change.
+    """
+
+    number: int = 42
+
+
+class Model(BaseModel):
+    """
+    Fields that change, of a library that makes a text of them.
+    """
+
+    number: int = 42
+
+
+class Named(Model):
+    """
+    Fields that change, and a text that does not.
+    """
+
+    def __str__(self) -> str:
+        return str(self.number)
+
+
+class Unsaved:
+    """
+    What ORMs show of a row that has no id yet, and of every row.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Attribute(Ulid):
+    """
+    What a class shows in place of a row's field.
+    """
+
+    def __get__(self, row: object, owner: type) -> object:
+        return self
+
+
+class Pair(NamedTuple):
+    """
+    A compound key.
+    """
+
+    shop: str
+    user: int
+
+
+Colour = Enum("Colour", "RED")
+NAMES = {
+    "text": ("user-42", b"user-42"),
+    "text of words": ("None", b"None"),
+    "bytes": (b"\xff\0", b"\xff\0"),
+    "bytearray": (bytearray(b"user"), b"user"),
+    "memoryview": (memoryview(b"-user-")[1:-1], b"user"),
+    "int": (42, b"42"),
+    "zero": (0, b"0"),
+    "negative": (-7, b"-7"),
+    "float": (1.5, b"1.5"),
+    "Decimal": (Decimal("1.50"), b"1.50"),
+    "Fraction": (Fraction(1, 2), b"1/2"),
+    "date": (date(2024, 3, 4), b"2024-03-04"),
+    "UUID": (UUID(int=1), b"00000000-0000-0000-0000-000000000001"),
+    "path": (PurePosixPath("a/b"), b"a/b"),
+    "address of a host": (ip_address("10.0.0.1"), b"10.0.0.1"),
+    "text of another class": (Liar("user-42"), b"user-42"),
+    "UserString": (UserString("user-42"), b"user-42"),
+    "IntEnum": (IntEnum("Number", "ONE").ONE, b"1"),
+    "StrEnum": (StrEnum("Word", "ONE").ONE, b"one"),
+    "Enum": (Colour.RED, b"Colour.RED"),
+    "own text": (Ulid(), b"01HV"),
+    "own text beside fields": (Named(), b"42"),
+    "tuple": (("shop", 42), b"('shop', 42)"),
+    "named tuple": (Pair("shop", 42), b"Pair(shop='shop', user=42)"),
+    "list": (["shop", 42], b"['shop', 42]"),
+    "dict": ({"shop": 42}, b"{'shop': 42}"),
+    "nested": ((("shop", 1), "user"), b"(('shop', 1), 'user')"),
+}
+NOBODY: dict[str, Callable[[], object]] = {
+    **{repr(value): lambda value=value: value for value in (None, True, False, "", b"", (), [], {}, 1j)},
+    **{repr(value): lambda value=value: value for value in (NotImplemented, ..., int, Colour, len, range(3), ANY)},
+    **{f"float {text}": lambda text=text: float(text) for text in ("nan", "-nan", "inf", "-inf")},
+    **{f"Decimal {text}": lambda text=text: Decimal(text) for text in ("nan", "-sNaN12", "Infinity")},
+    **{
+        text: lambda text=text: Unsaved(text)
+        for text in ("<NA>", "NaT", "<User>", "User object", "Cart object (None)", "AnonymousUser", "**********")
+    },
+    "bytearray": bytearray,
+    "object": Row,
+    "row with a repr": Shown,
+    "method": lambda: Row().find,
+    "method of C": lambda: "user".upper,
+    "function": lambda: lambda: 42,
+    "partial": lambda: partial(int, "42"),
+    "generator": lambda: (number for number in [42]),
+    "iterator": lambda: iter([42]),
+    "counter": count,
+    "module": lambda: ast,
+    "file": lambda: StringIO("42"),
+    "lock": Lock,
+    "set": lambda: {"a", "b"},
+    "frozenset": lambda: frozenset("ab"),
+    "namespace": lambda: SimpleNamespace(number=42),
+    "dataclass": Record,
+    "model": Model,
+    "field of a class": Attribute,
+    "proxy of a row": lambda: weakref.proxy(NOBODY_LIVES[0]),
+    "mock": Mock,
+    "mock of text": lambda: MagicMock(spec=str),
+    "int of C": lambda: c_int(42),
+    "raises": Rude,
+    "raises as a proxy": Unmasked,
+    "empty text of another class": lambda: Liar(""),
+}
+NOBODY_LIVES = [Row()]
 
 
 def murmur3(data: bytes) -> int:
@@ -200,30 +376,66 @@ def test_surrogates(text, data):
     assert data == well_formed(text) == key_bytes(text)
 
 
-@pytest.mark.parametrize(
-    ("key", "data"),
-    [
-        (None, None),
-        ("", None),
-        (b"", None),
-        (b"\xff\0", b"\xff\0"),
-        (42, b"42"),
-        (0, b"0"),
-        (-7, b"-7"),
-        (True, b"True"),
-        (UUID(int=1), b"00000000-0000-0000-0000-000000000001"),
-        (Rude(), None),
-        (Unmasked(), None),
-        (Liar("user-42"), b"user-42"),
-        (Liar(""), None),
-    ],
-    ids=short,
-)
-def test_kinds_of_keys(key, data):
+@pytest.mark.parametrize("name", NAMES)
+def test_kinds_of_keys(name):
     """
-    Text and bytes are themselves, everything else is its `str`, and nothing to bucket is None.
+    Text and bytes are themselves, and an object whose class says what its text is has that text, also behind a proxy.
     """
+    key, data = NAMES[name]
+
     assert data == key_bytes(key)
+    assert data == key_bytes(LocalProxy(lambda: key)) or key == "None"
+
+
+@pytest.mark.parametrize("name", NOBODY)
+def test_what_names_nobody(name):
+    """
+    An address, a missing or a truth value, no number, nothing at all, and fields that change are no key, also behind a
+    proxy and inside of a tuple, a list or a dict.
+    """
+    make = NOBODY[name]
+
+    assert key_bytes(make()) is None
+    assert key_bytes(LocalProxy(make)) is None
+    assert [key_bytes(one) for one in (("shop", make()), ["shop", make()], {"shop": make()}, [(make(),)])] == [None] * 4
+
+
+@given(st.recursive(any_texts | st.integers(), lambda inner: st.tuples(inner, inner) | st.lists(inner, min_size=1)))
+def test_compound_keys(key):
+    """
+    A tuple or a list is a key if each of its parts is one, and then it is its text.
+    """
+
+    def is_key(one):
+        return all(map(is_key, one)) if isinstance(one, tuple | list) else one != ""
+
+    assert key_bytes(key) == (well_formed(str(key)) if is_key(key) else None)
+
+
+@given(any_texts)
+def test_a_class_says_what_its_text_is(text):
+    """
+    Text of a user's own class is hashed as the same text is, except for the texts that objects show who name nobody.
+    """
+
+    class Name:
+        def __str__(self):
+            return text
+
+    assert key_bytes(Name()) in (key_bytes(text), None)
+    assert key_bytes(Name()) is not None or not text or not text.isalnum() or text in ("None", "True", "False")
+
+
+def test_same_in_every_process():
+    """
+    A key is the same bytes in a process with other addresses and another order of sets, or it is none.
+    """
+    program = "import test_bucketing as it; print({name: it.key_bytes(key) for name, (key, _) in it.NAMES.items()})"
+    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+
+    assert ast.literal_eval(done.stdout) == {name: key_bytes(key) for name, (key, _) in NAMES.items()}
 
 
 @given(hostile_keys)

@@ -334,7 +334,8 @@ def test_override_without_a_key(key):
     What is never bucketed cannot be overridden.
     """
     with pytest.raises(
-        ConfigurationError, match=r"^the key is empty; allowed: a key that the application routes with$"
+        ConfigurationError,
+        match=r"^the key names nobody; allowed: a key that the application routes with, such as user-42$",
     ):
         changes.override(begun(SHOP), "pay", key, NEW, secret=SECRET)
 

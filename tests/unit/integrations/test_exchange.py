@@ -7,6 +7,7 @@ from threading import Thread
 import pytest
 from structlog.testing import capture_logs
 from visitors import Answer, aged, user_on
+from werkzeug.local import LocalProxy
 
 from cutover.core.backend import Backend
 from cutover.errors import ConfigurationError
@@ -15,6 +16,13 @@ from cutover.integrations.guests import new_guest_id
 
 VISIT = "cutover-purchase"
 GUEST = "cutover-guest"
+
+
+def repr_of_type(value):
+    """
+    Name a parameter by its type.
+    """
+    return type(value).__name__
 
 
 def events(site):
@@ -311,15 +319,21 @@ def test_home_where_it_is(site):
     assert VISIT in site.client().get().cookies
 
 
-@pytest.mark.parametrize("nobody", [None, ""])
+@pytest.mark.parametrize(
+    "nobody", [None, "", False, float("nan"), object(), LocalProxy(lambda: None)], ids=repr_of_type
+)
 def test_nobody(site, nobody):
     """
-    Empty text is no user's key, as None is none: whoever comes is a guest.
+    A key that names nobody is no user's: the client is a guest, and has one key in all of its requests.
     """
     site.user = nobody
-    site.client().get()
+    client = site.client(was=lambda place: nobody)
+    answers = {client.get().body for _ in range(2)}
 
     assert site.seen[0].key.startswith("guest-")
+    assert site.seen[0].key == site.seen[1].key
+    assert len(answers) == 1
+    assert events(site) == {"entered": 1, "resumed": 1}
 
 
 def test_the_same_visit(site):

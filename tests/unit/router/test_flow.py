@@ -3,8 +3,9 @@ The request path: it decides as the rule says, never raises, and counts each req
 """
 
 import tracemalloc
+from collections import UserString
 from enum import StrEnum
-from unittest.mock import ANY, Mock
+from unittest.mock import ANY, MagicMock, Mock
 
 import pytest
 from circumstances import circumstances
@@ -26,6 +27,7 @@ from strategies import (
     definition_of,
     hostile_keys,
 )
+from werkzeug.local import LocalProxy
 
 from cutover.core import changes
 from cutover.core.backend import UNSET, Backend, Reason
@@ -147,6 +149,15 @@ ODD_KEYS = (
     Rude(),
     Unmasked(),
     Backend.NEW,
+    float("nan"),
+    {"a", "b"},
+    ("shop", None),
+    UserString("user-1"),
+    LocalProxy(lambda: None),
+    LocalProxy(lambda: "user-1"),
+    LocalProxy(lambda: b"user-1"),
+    MagicMock(),
+    print,
 )
 ODD = (
     ANY,
@@ -188,6 +199,23 @@ def asked(flow: Flow, given_: Circumstances, key, cohort, home):
     """
     facts = {"break_glass": given_.break_glass, "secret": given_.secret}
     return decide(given_.snapshot, flow.name, key, cohort=cohort, home=home, **facts)
+
+
+def test_keys_that_name_nobody():
+    """
+    Whatever asks, a key that names nobody is `no_key`, and the log names its type once and never its value.
+    """
+    notices = NoticeBoard()
+    flow = Flow("browse", notices)
+    flow.use(Circumstances(snapshot=after(lambda s: changes.set_dial(s, "browse", 50_000))))
+    for key in (None, "", False, 7.5, object(), object(), {"a"}, print):
+        reasons = {flow.peek(key).reason, flow.decide(key).reason}
+        assert reasons == {Reason.PERCENT if key == 7.5 else Reason.NO_KEY}
+        assert flow.route(key) is OLD or key == 7.5
+
+    kinds = ("bool", "object", "set", "builtin_function_or_method")
+    told = [(one["event"], one["flow"], one["kind"]) for one in logged(notices)]
+    assert told == [("cutover.no_key", "browse", kind) for kind in kinds]
 
 
 @given(st.lists(circumstances, min_size=1, max_size=2), st.sampled_from(FLOWS), requests)

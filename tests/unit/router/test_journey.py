@@ -679,6 +679,18 @@ def test_cohort_of():
     assert events(logged(desk.notices)) == ["cutover.cohort_of_failed"]
 
 
+def test_keys_that_name_nobody():
+    """
+    A visit without a key goes OLD, and the log names each type of key that names nobody once; None is none.
+    """
+    desk = desk_at(at("purchase", 50_000))
+    for key in (None, "", False, object(), object(), {"a"}):
+        assert desk.journey().enter(key).backend is OLD
+
+    told = [(one["event"], one["journey"], one["kind"]) for one in logged(desk.notices)]
+    assert told == [("cutover.no_key", "purchase", kind) for kind in ("bool", "object", "set")]
+
+
 def test_an_override_opens_a_visit():
     """
     A key that was put on a side by name enters there, and one that was put elsewhere since keeps its visit.
