@@ -40,11 +40,11 @@ def unfinished(value: object) -> str:
     These are awaitables, generators, async generators, and futures of `concurrent.futures`. Everything else is a
     result: also an iterator, a cursor, or a response that is still open.
     """
-    kind: Any = type(value)
-    try:
-        return _cached_word(kind)
-    except TypeError:  # a class that cannot be hashed
-        return _word(kind)
+    word = _word_of(type(value))
+    if word:
+        with suppress(Exception):  # a lazy proxy can be awaited because its object might be
+            return _word_of(value.__class__)
+    return word
 
 
 def discard(value: object) -> None:
@@ -118,6 +118,13 @@ def _word(kind: type) -> str:
 
 
 _cached_word = lru_cache(maxsize=256)(_word)
+
+
+def _word_of(kind: Any) -> str:
+    try:
+        return _cached_word(kind)
+    except TypeError:  # a class that cannot be hashed
+        return _word(kind)
 
 
 def _can_be_awaited(value: object) -> bool:

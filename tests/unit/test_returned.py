@@ -8,6 +8,7 @@ import warnings
 from concurrent.futures import Future
 
 import pytest
+from werkzeug.local import LocalProxy
 
 from cutover.returned import NotRun, discard, finished, finishing, settled, settling, unfinished
 
@@ -106,6 +107,7 @@ NOT_RUN = {
     "generator expression": (lambda: (n for n in range(3)), "a generator"),
     "awaitable": (Awaitable, "an awaitable of the type Awaitable"),
     "future": (Future, "a future of concurrent.futures"),
+    "proxy": (lambda: LocalProxy(Awaitable), "an awaitable of the type Awaitable"),
     "thread": (lambda: asyncio.to_thread(len, ""), "a coroutine"),
 }
 RESULTS = {
@@ -118,6 +120,7 @@ RESULTS = {
     "never": Never(),
     "class": Awaitable,
     "function": coroutine,
+    "proxy": LocalProxy(lambda: "user-42"),
 }
 
 
