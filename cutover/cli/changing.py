@@ -10,7 +10,7 @@ import attrs
 import click
 
 from cutover.cli.completing import cohorts, flows, sides, work_items
-from cutover.cli.differences import differences
+from cutover.cli.differences import Difference, differences
 from cutover.cli.emergency import give
 from cutover.cli.failures import ExitCode
 from cutover.cli.homes_left import HomesLeft, homes_left, print_homes_left
@@ -313,13 +313,14 @@ def _lines(proposal: Proposal) -> list[str]:
         return ["counts no longer; what it counted stays"]
     if proposal.verb == "rehome":
         return [f"{proposal.arguments[what]} {what}" for what in ("moved", "already", "new")]
-    changed = [str(difference) for difference in differences(proposal)]
-    moved = [f"moves {move}" for move in proposal.moves]
+    said = {Difference.of(move) for move in proposal.moves}
+    changed = [str(difference) for difference in differences(proposal) if difference not in said]
+    moved = [str(move) for move in proposal.moves]
     visited = (flow for journey in proposal.after.definition.journeys.values() for flow in journey.flows)
     ended = [flow for flow in visited if flow in proposal.evicted]
     return [
-        *(changed or ["the same as before"]),
-        *(moved or ["moves no key"]),
+        *changed,
+        *(moved or ([] if ended else ["no user changes sides"])),
         *([f"ends visits on NEW of {', '.join(ended)}"] if ended else []),
         *(f"note: {note}" for note in proposal.notes),
     ]
@@ -336,7 +337,7 @@ def _print_confirmation(session: Session, confirmation: Confirmation) -> None:
         if names:
             session.print(f"  {state}: {plain(', '.join(names))}")
     if confirmation.lost:
-        session.note("  whoever will never come back: cutover instances dead HOST/PID --reason ...")
+        session.note("  if a process is gone for good: cutover instances dead HOST/PID --reason ...")
 
 
 def _proposal_document(proposal: Proposal) -> dict[str, Any]:

@@ -24,9 +24,9 @@ from cutover.operations.comparing import Comparisons, FlowComparisons
 __all__ = ["VERBS"]
 
 WORDS: Final[dict[bool | None, str]] = {
-    None: "how far OLD differs from itself was not measured",
-    True: "more than OLD from itself",
-    False: "not more than OLD may differ from itself",
+    None: "OLD's own variation was not measured",
+    True: "more than OLD's own variation",
+    False: "within OLD's own variation",
 }
 
 

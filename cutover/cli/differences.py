@@ -3,12 +3,13 @@ What a change changes, as pairs of before and after.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import attrs
 
 from cutover.cli.words import plain
 from cutover.core.changes import Proposal
+from cutover.core.moves import Move
 from cutover.core.percent import format_percent
 from cutover.core.snapshot import Snapshot
 
@@ -27,6 +28,14 @@ class Difference:
 
     def __str__(self) -> str:
         return f"{self.what}: {self.before} -> {self.after}"
+
+    @classmethod
+    def of(cls, move: Move) -> Self:
+        """
+        Give the difference of a dial that a move tells already.
+        """
+        what = f"{move.flow}, cohort {move.cohort}" if move.cohort else move.flow
+        return cls(what, _dial(move.before), _dial(move.after))
 
     def document(self) -> dict[str, Any]:
         """

@@ -44,6 +44,8 @@ def status_view(status: Status, *, width: int, encoding: str = "utf-8") -> Rende
     if status.problem:
         parts += [_problem(status), Text()]
     parts += [flows_view(status, width, glyphs), Text()]
+    if status.exceptions:
+        parts += [_exceptions(status), Text()]
     if any(flow.is_mirrored for flow in status.flows):
         parts += [_stages(status), Text()]
     if any(flow.shadow for flow in status.flows):
@@ -125,6 +127,10 @@ def _forecast(status: Status) -> Text | None:
         when = moment(progress.forecast_from, now=status.at, zone=status.zone)
         return Text(f"no forecast before {when}: a day of history is needed", style="dim")
     return None
+
+
+def _exceptions(status: Status) -> Text:
+    return Text("Beside the dials: ").append("; ".join(status.exceptions), style="bold")
 
 
 def _stages(status: Status) -> Text:

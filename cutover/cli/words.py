@@ -123,8 +123,9 @@ def asked(verb: str, arguments: Mapping[str, Any]) -> str:
         case "rollback":
             return f"rollback {arguments.get('target') or 'every flow'}"
         case "override":
-            side = arguments.get("side") or "none"
-            return f"override {arguments.get('target')} position {arguments.get('position')} {side}"
+            side = arguments.get("side")
+            place = f"to {plain(str(side)).upper()}" if side else "taken back"
+            return f"override {arguments.get('target')}, the user at {_parts(arguments.get('position'))}: {place}"
         case "work":
             return f"work {arguments.get('item')} {_parts(arguments.get('parts'))}"
         case "adopt":

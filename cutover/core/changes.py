@@ -108,7 +108,7 @@ def apply(snapshot: Snapshot | None, definition: Migration, first: Snapshot) -> 
     )
     gone = (name for name in snapshot.definition.journeys if name not in definition.journeys)
     notes = tuple(f"visits of {name} are over: the journey is no more" for name in gone)
-    same = after.state() == snapshot.state()
+    same = after.state() == snapshot.state()  # here the order of the definition counts
     return _allowed("apply", arguments, snapshot, after, notes=notes, is_empty=same)
 
 
@@ -162,7 +162,7 @@ def set_dial(
         after = attrs.evolve(after, shadows={**after.shadows, **dict.fromkeys(flows, shadow)})
     arguments: dict[str, Any] = {"target": target, "parts": parts, "cohort": cohort, "shadow": shadow}
     arguments |= {"evict": evict, "all_cohorts": all_cohorts}
-    notes = (*_held_notes(after, flows), *_behind_notes(after, flows, cohort))
+    notes = (*_limits(after, flows), *after.exceptions(_together(after.definition, flows), but=cohort))
     return _allowed("set", arguments, snapshot, after, notes=notes)
 
 
@@ -171,7 +171,8 @@ def rollback(snapshot: Snapshot, target: str | None) -> Proposal:
     Send a flow back to OLD in one change, with all that must go together with it; None means every flow.
 
     Its dial, its cohorts' dials and its shadow share go to 0, its NEW overrides are taken off, its visits on NEW are
-    ended. Never refused, also while frozen.
+    ended. Never refused, also while frozen. It changes nothing only where all of that holds already and no flow is in a
+    journey: where there are visits, a break-glass file may have put them on NEW.
 
     Raises:
         ConfigurationError: If the target is unknown.
@@ -192,7 +193,10 @@ def rollback(snapshot: Snapshot, target: str | None) -> Proposal:
         shadows={flow: parts for flow, parts in snapshot.shadows.items() if flow not in flows},
     )
     arguments = {"target": target, "flows": list(flows)}
-    return Proposal(verb="rollback", arguments=arguments, before=snapshot, after=_evicted(after, flows))
+    has_visits = any(definition.journey_of(flow) for flow in flows)
+    is_empty = after == snapshot and not has_visits
+    after = _evicted(after, flows)
+    return Proposal(verb="rollback", arguments=arguments, before=snapshot, after=after, is_empty=is_empty)
 
 
 def freeze(snapshot: Snapshot) -> Proposal:
@@ -200,7 +204,7 @@ def freeze(snapshot: Snapshot) -> Proposal:
     Refuse from now on every change after which some key could be NEW that was not.
     """
     after = attrs.evolve(snapshot, frozen=True)
-    return Proposal(verb="freeze", arguments={}, before=snapshot, after=after)
+    return Proposal(verb="freeze", arguments={}, before=snapshot, after=after, is_empty=snapshot.frozen)
 
 
 def unfreeze(snapshot: Snapshot) -> Proposal:
@@ -208,7 +212,7 @@ def unfreeze(snapshot: Snapshot) -> Proposal:
     Allow changes towards NEW again.
     """
     after = attrs.evolve(snapshot, frozen=False)
-    return Proposal(verb="unfreeze", arguments={}, before=snapshot, after=after)
+    return Proposal(verb="unfreeze", arguments={}, before=snapshot, after=after, is_empty=not snapshot.frozen)
 
 
 def override(snapshot: Snapshot, target: str, key: object, side: Backend | None, *, secret: bytes) -> Proposal:
@@ -257,7 +261,8 @@ def set_work(snapshot: Snapshot, item: str, parts: int) -> Proposal:
         raise ConfigurationError(f"there is no work item {item!r}; allowed: {known}")
     _check_parts(parts)
     after = attrs.evolve(snapshot, work={**snapshot.work, item: parts})
-    return Proposal(verb="work", arguments={"item": item, "parts": parts}, before=snapshot, after=after)
+    arguments = {"item": item, "parts": parts}
+    return Proposal(verb="work", arguments=arguments, before=snapshot, after=after, is_empty=after == snapshot)
 
 
 def adopt(snapshot: Snapshot, seen: Iterable[int] = ()) -> Proposal:
@@ -326,16 +331,17 @@ def _allowed(
     after: Snapshot,
     *,
     notes: tuple[str, ...] = (),
-    is_empty: bool = False,
+    is_empty: bool | None = None,
 ) -> Proposal:
     if before.frozen:
         towards_new = [str(move) for move in moves(before, after) if move.to_new]
         if towards_new:
             raise Refused(
-                f"the migration is frozen, and {verb} would bring keys to NEW; unfreeze first",
+                f"the migration is frozen, and {verb} would bring users to NEW; unfreeze first",
                 details=towards_new,
             )
     arguments = {name: value for name, value in arguments.items() if value is not None}
+    is_empty = after == before if is_empty is None else is_empty
     return Proposal(verb=verb, arguments=arguments, before=before, after=after, notes=notes, is_empty=is_empty)
 
 
@@ -384,23 +390,8 @@ def _evicted(after: Snapshot, flows: Iterable[str]) -> Snapshot:
     return attrs.evolve(after, evictions={**after.evictions, **marks})
 
 
-def _held_notes(after: Snapshot, flows: Iterable[str]) -> tuple[str, ...]:
-    return tuple(
-        f"{flow} is held to {format_percent(after.effective_parts(flow))} by {holder}"
-        for flow in flows
-        if (holder := after.held_by(flow)) is not None
-    )
-
-
-def _behind_notes(after: Snapshot, flows: Iterable[str], cohort: str | None) -> tuple[str, ...]:
-    if cohort is not None:
-        return ()
-    return tuple(
-        f"cohort {name} stays at {format_percent(parts)} in {flow}"
-        for flow in flows
-        for name in after.cohorts_of(flow)
-        if (parts := after.effective_parts(flow, name)) < after.effective_parts(flow)
-    )
+def _limits(after: Snapshot, flows: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{flow} is {limit}" for flow in flows if (limit := after.limit_of(flow)) is not None)
 
 
 def _only(items: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,17 @@ from cutover.errors import ConfigurationError, Corrupt
 
 __all__ = ["Change", "Expectation", "Problem", "Verification", "seal", "verify"]
 
+SAID: Final = {
+    "unreadable": "change {} cannot be read",
+    "foreign": "change {} is of another migration",
+    "gap": "change {} is not the next one",
+    "altered": "change {} was edited",
+    "broken_link": "change {} does not follow the change before it",
+    "snapshot_differs": "the snapshot is not what change {} led to",
+    "index_differs": "routers are told another change {}",
+    "expected_missing": "change {} is missing",
+    "expected_differs": "change {} is not the expected one",
+}
 EXPECTATION: Final = re.compile(r"(?P<version>[0-9]{1,16})(?::(?P<start>[0-9a-fA-F]{4,64})(?:\.\.\.|…)?)?")
 
 
@@ -185,7 +196,7 @@ class Problem:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.code}@{self.version}: {self.text}"
+        return f"{SAID[self.code].format(self.version)}: {self.text}"
 
 
 @attrs.frozen(kw_only=True)
@@ -268,16 +279,16 @@ def _problems_of(
     migration: str,
 ) -> Iterable[Problem]:
     if change.migration != migration:
-        yield Problem(code="foreign", version=version, text=f"belongs to {change.migration!r}")
+        yield Problem(code="foreign", version=version, text=f"it belongs to {change.migration!r}")
     if change.version != version:
-        yield Problem(code="gap", version=version, text=f"the change says that it is version {change.version}")
+        yield Problem(code="gap", version=version, text=f"it says that it is version {change.version}")
     if encode(document) != text or _hash(document) != change.hash:
-        yield Problem(code="altered", version=version, text="the change does not have the hash that it names")
+        yield Problem(code="altered", version=version, text="its hash is not the one that it names")
     if change.previous != previous:
         yield Problem(
             code="broken_link",
             version=version,
-            text=f"follows {change.previous[:12]}, and {previous[:12]} stands before it",
+            text=f"it follows {change.previous[:12]}, and {previous[:12]} stands before it",
         )
 
 
@@ -288,13 +299,13 @@ def _expectation_problems(expect: Expectation | None, found: str | None, version
         yield Problem(
             code="expected_missing",
             version=expect.version,
-            text=f"{expect} is not on the chain, which has {versions} versions: the tail was cut",
+            text=f"{expect} is not in the ledger, which has {versions} versions: the tail was cut",
         )
     elif not expect.holds_for(expect.version, found):
         yield Problem(
             code="expected_differs",
             version=expect.version,
-            text=f"{expect} was expected, the chain has {found}: it was rewritten",
+            text=f"{expect} was expected, the ledger has {found}: it was rewritten",
         )
 
 

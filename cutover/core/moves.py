@@ -34,15 +34,16 @@ class Move:
     to_new: bool = False
 
     def __str__(self) -> str:
-        who = f"{self.flow}, cohort {self.cohort}" if self.cohort else self.flow
+        way = "from OLD to NEW" if self.to_new else "from NEW to OLD"
         if self.overrides:
-            keys = "key changes sides" if self.overrides == 1 else "keys change sides"
-            return f"{who}: {self.overrides} overridden {keys}"
-        before = "not a flow" if self.before is None else format_percent(self.before)
-        after = "no longer a flow" if self.after is None else format_percent(self.after)
-        moved = abs((self.after or 0) - (self.before or 0))
-        side = "NEW" if self.to_new else "OLD"
-        return f"{who}: {before} -> {after} ({format_percent(moved)} of its keys go to {side})"
+            users = "1 user moves" if self.overrides == 1 else f"{self.overrides} users move"
+            return f"{users} {way} in {self.flow}, by override"
+        before, after = self.before or 0, self.after or 0
+        who = f"{self.flow}'s users in cohort {self.cohort}" if self.cohort else f"{self.flow}'s users"
+        rest = ": the flow is removed" if self.after is None else ""
+        if before and after:
+            rest = f"; NEW then has {format_percent(after)}"
+        return f"{format_percent(abs(after - before))} of {who} move {way}{rest}"
 
 
 def moves(before: Snapshot | None, after: Snapshot) -> tuple[Move, ...]:

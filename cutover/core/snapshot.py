@@ -6,7 +6,8 @@ and what is cached on disk.
 """
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self
@@ -19,6 +20,7 @@ from cutover.core.canonical import decode, encode
 from cutover.core.fields import counter, field, typed
 from cutover.core.instants import format_instant, parse_instant
 from cutover.core.migration import Migration, frozen_mapping
+from cutover.core.percent import format_percent
 from cutover.core.schema import SCHEMA, check_schema
 from cutover.errors import Corrupt
 
@@ -193,6 +195,37 @@ class Snapshot:
         """
         lowest = min(self.definition.together_with(flow), key=lambda member: self.dials[member])
         return lowest if self.dials[lowest] < self.dials[flow] else None
+
+    def limit_of(self, flow: str) -> str | None:
+        """
+        Say what limits a flow below its own dial; None where nothing does.
+        """
+        holder, journey = self.held_by(flow), self.definition.journey_of(flow)
+        if holder is None or journey is None:
+            return None
+        set_to, holds = format_percent(self.dials[flow]), format_percent(self.effective_parts(flow))
+        return f"set to {set_to}, limited to {holds} by {holder} (lowest in {journey.name})"
+
+    def exceptions(self, flows: Iterable[str], *, but: str | None = None) -> tuple[str, ...]:
+        """
+        Say who in these flows is not where the dial puts them: cohorts with another dial, and keys put on a side by
+        name.
+
+        Args:
+            but: A cohort that is not to be named.
+        """
+        found: dict[str, list[str]] = {}
+        for flow in flows:
+            parts = self.effective_parts(flow)
+            for cohort in self.cohorts_of(flow):
+                if cohort != but and (own := self.effective_parts(flow, cohort)) != parts:
+                    found.setdefault(f"cohort {cohort} stays at {format_percent(own)}", []).append(flow)
+            sides = Counter(override.backend for override in self.effective_overrides(flow).values())
+            for side, everybody in ((Backend.NEW, PARTS), (Backend.OLD, 0)):
+                if (count := sides[side]) and parts != everybody:
+                    name = f"{count} override{'s' if count > 1 else ''} on {side.name}"
+                    found.setdefault(name, []).append(flow)
+        return tuple(f"{text} in {', '.join(names)}" for text, names in found.items())
 
     def cohorts_of(self, flow: str) -> tuple[str, ...]:
         """

@@ -147,21 +147,21 @@ def _cohort(snapshot: Snapshot, flow: str, cohort: str | None, position: int | N
         return Rule(name="cohort", says="none given")
     if not snapshot.has_cohort_dial(flow, cohort):
         return Rule(name="cohort", says=f"{cohort} has no dial of its own here")
-    return _dial("cohort", f"{cohort} is at", snapshot.effective_parts(flow, cohort), position)
+    return _dial("cohort", f"{cohort}'s", snapshot.effective_parts(flow, cohort), position)
 
 
 def _percent(snapshot: Snapshot, flow: str, position: int | None) -> Rule:
-    holder = snapshot.held_by(flow)
-    who = f"{flow} is held by {holder} to" if holder else f"{flow} is at"
-    return _dial("percent", who, snapshot.effective_parts(flow), position)
+    limit = snapshot.limit_of(flow)
+    rule = _dial("percent", "the", snapshot.effective_parts(flow), position)
+    return rule if limit is None else attrs.evolve(rule, says=f"{rule.says}; {flow} is {limit}")
 
 
-def _dial(name: str, who: str, parts: int, position: int | None) -> Rule:
-    dial = f"{who} {format_percent(parts)}"
+def _dial(name: str, whose: str, parts: int, position: int | None) -> Rule:
+    dial = f"{whose} dial of {format_percent(parts)}"
     if position is None:
         side = Backend.NEW if parts == PARTS else Backend.OLD
-        reason = "no key to place" if 0 < parts < PARTS else "no key is needed"
-        return Rule(name=name, says=f"{dial}: {reason}", backend=side)
+        reason = "there is no key to place" if 0 < parts < PARTS else "no key is needed"
+        return Rule(name=name, says=f"{reason} for {dial}", backend=side)
     side = Backend.NEW if position < parts else Backend.OLD
-    comparison = "<" if side is Backend.NEW else ">="
-    return Rule(name=name, says=f"{dial}: position {position} {comparison} {parts}", backend=side)
+    where = "below" if position < parts else "above" if position > parts else "not below"
+    return Rule(name=name, says=f"this user is at {format_percent(position)}, {where} {dial}", backend=side)

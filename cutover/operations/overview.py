@@ -2,6 +2,7 @@
 How a status comes about: the facts of a store at one moment, put together.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -78,6 +79,7 @@ def status_of(facts: Facts, *, now: datetime) -> Status:
             for w in definition.work.values()
         ),
         instances=instances,
+        exceptions=snapshot.exceptions(definition.flows),
         last=facts.trail.last,
     )
 
@@ -144,7 +146,7 @@ def _flows(
             target=target_ratio(snapshot, flow.name),
             held_by=snapshot.held_by(flow.name),
             cohorts={c: snapshot.effective_parts(flow.name, c) for c in snapshot.cohorts_of(flow.name)},
-            overrides=len(snapshot.effective_overrides(flow.name)),
+            overrides=Counter(one.backend for one in snapshot.effective_overrides(flow.name).values()),
             shadow=snapshot.shadows.get(flow.name, 0),
             traffic=traffic[flow.name],
             calls=calls.get(flow.name, {}),
@@ -212,7 +214,7 @@ def _waiting(flow: FlowStatus, facts: Facts, instances: tuple[Instance, ...]) ->
     if lost:
         yield Waiting(f"{len(lost)} of {len(instances)} instances lost", min(lost))
     if 0 < flow.effective < PARTS and flow.held_by is None and not snapshot.frozen:
-        yield Waiting("the next step", flow.changed_at)
+        yield Waiting("ready to raise", flow.changed_at)
     yield from _drains_to(Backend.OLD, flow)
 
 
@@ -232,9 +234,8 @@ def _nothing_counted(flow: FlowStatus) -> Waiting:
 
 def _held_back(flow: FlowStatus, facts: Facts) -> Iterator[Waiting]:
     snapshot = facts.snapshot
-    if flow.held_by is not None:
-        held = f"held to {format_percent(flow.effective)} by {flow.held_by}"
-        yield Waiting(f"{held}, set to {format_percent(flow.dial)}", flow.changed_at)
+    if (limit := snapshot.limit_of(flow.name)) is not None:
+        yield Waiting(limit, flow.changed_at)
     behind = [name for name, parts in flow.cohorts.items() if parts < flow.effective]
     for name in behind:
         yield Waiting(f"cohort {name} stays at {format_percent(flow.cohorts[name])}", flow.changed_at)
@@ -249,13 +250,17 @@ def _open_drain(drain: DrainStatus) -> Waiting:
     word = "does not say what it ran" if first.state is InstanceState.CURRENT else first.state.value
     who = f"{len(more) + 1} instances, such as" if more else "instance"
     since = first.seen if is_lost else drain.since
-    return Waiting(f"visits on {drain.side.name} drain: {who} {first.who} {word}", since)
+    return Waiting(f"{_visits(drain.side)}: {who} {first.who} {word}", since)
 
 
 def _drains_to(side: Backend, flow: FlowStatus) -> Iterator[Waiting]:
     for drain in flow.draining:
         if drain.side is side and drain.until is not None:
-            yield Waiting(f"visits on {side.name} drain", drain.since, drain.until)
+            yield Waiting(_visits(side), drain.since, drain.until)
+
+
+def _visits(side: Backend) -> str:
+    return f"visits begun on {side.name} may go on"
 
 
 def _zone(snapshot: Snapshot) -> ZoneInfo:

@@ -93,7 +93,7 @@ class FlowStatus:
         effective: Parts that hold, after the flows that it goes together with.
         held_by: The flow that holds this one below its own dial.
         cohorts: Effective parts of the cohorts with a dial of their own.
-        overrides: How many keys are put on a side by name.
+        overrides: How many keys are put on each side by name.
         shadow: Parts of 100,000: of so many keys the other side is asked too, to compare the answers.
         traffic: The requests that show what the dial does now, and the stretch in which they were counted.
         calls: The calls of the last minutes, by side.
@@ -113,7 +113,7 @@ class FlowStatus:
     target: Fraction
     held_by: str | None
     cohorts: Mapping[str, int]
-    overrides: int
+    overrides: Mapping[Backend, int]
     shadow: int
     traffic: Recent
     calls: Mapping[Backend, Calls]
@@ -145,7 +145,8 @@ class FlowStatus:
             "target_ratio": _ratio(self.target),
             "held_by": self.held_by,
             "cohorts": {name: _parts_ratio(parts) for name, parts in self.cohorts.items()},
-            "overrides": self.overrides,
+            "overrides": sum(self.overrides.values()),
+            "override_sides": {side.value: self.overrides.get(side, 0) for side in Backend},
             "shadow_ratio": _parts_ratio(self.shadow),
             "actual_ratio": _ratio(self.share),
             "actual_requests": sum(self.traffic.requests),
@@ -291,6 +292,7 @@ class Status:
         age: How long ago the store confirmed the dials; more than a moment only behind a relay.
         problem: Why nothing is known of instances and traffic now; empty where it is.
         frozen: The change that froze it; None where nothing is known of one.
+        exceptions: Who is not where the dial of a flow puts them: cohorts and overrides, with the flows that they move.
         last: The last changes, oldest first.
     """
 
@@ -314,6 +316,7 @@ class Status:
     flows: tuple[FlowStatus, ...]
     work: tuple[WorkStatus, ...]
     instances: tuple[Instance, ...]
+    exceptions: tuple[str, ...]
     last: tuple[Change, ...]
 
     @property
@@ -358,6 +361,7 @@ class Status:
             "frozen": self._frozen_document(),
             "progress": self.progress.document(),
             "flows": [flow.document(self.at) for flow in self.flows],
+            "exceptions": list(self.exceptions),
             "work": [
                 {"name": w.name, "title": w.title, "weight": w.weight, "ratio": _parts_ratio(w.parts)}
                 for w in self.work

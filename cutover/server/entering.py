@@ -2,6 +2,9 @@
 Entering emergency rollbacks into the ledger when the store is back.
 """
 
+import attrs
+
+from cutover.core.changes import Proposal
 from cutover.core.floor import Emergency
 from cutover.core.instants import format_instant
 from cutover.core.ledger import Change
@@ -59,6 +62,10 @@ def _written(emergency: Emergency, migration: str, store: Store) -> str:
             raise Corrupt(f"{store.url} gave no snapshot of {migration}")
         return Basis(migration=migration, snapshot=Snapshot.decode(reading.document), secret=reading.secret)
 
+    def propose(basis: Basis) -> Proposal:
+        return attrs.evolve(asked(basis), is_empty=False)  # the ledger shows it also where the dials are at 0% already
+
+    asked = intents.rollback(emergency.target)
     stamp = Stamp(actor=emergency.actor, reason=emergency.reason, ticket=emergency.ticket)
-    outcome = commit(store, read, intents.rollback(emergency.target), stamp, now=lambda: emergency.at)
+    outcome = commit(store, read, propose, stamp, now=lambda: emergency.at)
     return outcome.change.hash

@@ -14,9 +14,7 @@ VERBS = {
     "rollback": ("rollback", "pay"),
     "rollback --all": ("rollback", "--all"),
     "freeze": ("freeze",),
-    "unfreeze": ("unfreeze",),
     "override": ("override", "pay", "user-42", "new"),
-    "override none": ("override", "pay", "user-42", "none"),
     "work": ("work", "texts", "40"),
     "adopt": ("adopt", "--yes"),
 }
@@ -80,7 +78,7 @@ def test_apply_that_moves_keys_lists_them_and_needs_yes(shop):
 
     asked = shop.run("apply", "cutover.toml")
     assert (asked.returncode, asked.stdout) == (2, "")
-    assert "browse: 50% -> 0%" in asked.stderr
+    assert "50% of browse's users move from NEW to OLD" in asked.stderr
     assert "--yes" in asked.stderr
     assert len(shop.texts()) == 2
 
@@ -157,15 +155,14 @@ def test_rollback_never_asks_and_works_while_frozen(shop):
 
 def test_a_rollback_says_whose_visits_it_ends(shop):
     """
-    A rollback of what the dial has left already moves no key, and says that it ends visits; those of flows in no
-    journey there are none of.
+    A rollback of dials at 0% says that it ends visits; a flow in no journey has none.
     """
     shop.run("set", "purchase", "50", "--reason", "x")
     shop.run("set", "purchase", "0", "--reason", "x")
 
     done = shop.run("rollback", "--all", "--reason", "time-outs").stdout
 
-    assert "  moves no key\n  ends visits on NEW of cart, pay\n" in done
+    assert done.splitlines()[:2] == ["rollback every flow", "  ends visits on NEW of cart, pay"]
 
 
 def test_set_prints_before_and_after_and_whom_it_moves(shop):
@@ -176,8 +173,8 @@ def test_set_prints_before_and_after_and_whom_it_moves(shop):
 
     done = shop.run("set", "browse", "25", "--reason", "x")
 
-    assert "browse: 0% -> 25%" in done.stdout
-    assert "25% of its keys go to NEW" in done.stdout
+    assert "25% of browse's users move from OLD to NEW" in done.stdout
+    assert "browse: 0% -> 25%" not in done.stdout
     assert "cohort staff stays at 10%" in done.stdout
 
 
@@ -189,7 +186,11 @@ def test_a_share_alone_moves_nobody(shop):
 
     done = shop.run("set", "browse", "--shadow", "50", "--reason", "compare")
 
-    assert done.stdout.splitlines()[:3] == ["set browse shadow 50%", "  shadow of browse: 0% -> 50%", "  moves no key"]
+    assert done.stdout.splitlines()[:3] == [
+        "set browse shadow 50%",
+        "  shadow of browse: 0% -> 50%",
+        "  no user changes sides",
+    ]
     assert shop.json("status")["flows"][0]["dial_ratio"] == 0.25
 
 
@@ -320,3 +321,57 @@ def test_a_side_in_capitals(shop):
     A side may be written as the pages show it.
     """
     assert shop.run("override", "pay", "user-1", "NEW", "--reason", "tester").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        ("set", "purchase", "25"),
+        ("set", "browse", "50", "--cohort", "staff"),
+        ("override", "pay", "user-42", "new"),
+        ("override", "pay", "user-43", "none"),
+        ("freeze",),
+        ("work", "texts", "40"),
+        ("rollback", "browse"),
+        ("apply", "cutover.toml"),
+    ],
+    ids=" ".join,
+)
+def test_what_holds_already_writes_nothing(shop, again):
+    """
+    A verb that changes nothing says so with the change that holds, exits 0, waits if asked, and adds no version.
+    """
+    with shop.control() as control:
+        control.set("purchase", 25, reason="x")
+        control.set("browse", 0 if again[0] == "rollback" else 50, cohort="staff", reason="x")
+        control.override("pay", "user-42", "new", reason="x")
+        control.work("texts", 40, reason="x")
+        control.freeze(reason="x")
+    before = shop.texts()
+
+    done = shop.run(*again, "--reason", "again", "--wait", "0s")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  nothing to change\n" in done.stdout
+    assert f"{len(before)}:" in done.stdout
+    assert "no instance has checked in" in done.stdout
+    assert shop.texts() == before
+    assert shop.json(*again, "--reason", "again")["written"] is False
+
+
+def test_who_stays_on_new_is_told_with_the_change_and_in_the_status(shop):
+    """
+    A dial at 0% is told with the cohorts and overrides that stay on NEW, and with all flows that they move.
+    """
+    shop.run("set", "purchase", "30", "--reason", "x")
+    shop.run("set", "purchase", "100", "--cohort", "staff", "--reason", "x")
+    shop.run("override", "pay", "user-7", "new", "--reason", "x")
+
+    done = shop.run("set", "purchase", "0", "--reason", "stop").stdout
+    status = shop.json("status")
+
+    said = ["cohort staff stays at 100% in cart, pay", "1 override on NEW in cart, pay"]
+    assert [line for line in done.splitlines() if "note" in line] == [f"  note: {one}" for one in said]
+    assert f"Beside the dials: {said[0]}; {said[1]}\n" in shop.run("status").stdout
+    assert status["exceptions"] == said
+    assert [flow["override_sides"] for flow in status["flows"]] == [{"old": 0, "new": n} for n in (0, 1, 1)]

@@ -64,13 +64,13 @@ def test_a_killed_instance_keeps_a_drain_open_until_it_is_declared_dead(shop):
         (lost,) = draining(control, "new").waiting_for
         name = f"{lost.host}/{lost.pid}"
         shown = shop.run("status", environment={"COLUMNS": "200"}).stdout
-        assert f"visits on NEW drain: instance {name} lost, since" in shown
+        assert f"visits begun on NEW may go on: instance {name} lost, since" in shown
 
         assert shop.run("instances", "dead", name, "--reason", "killed", "--wait", "60s").returncode == 0
         pay = shop.json("status")["flows"][2]["draining"][0]
         assert (pay["side"], pay["version"], pay["waiting_for"]) == ("new", lowered.version, [])
         assert parse_instant(pay["until"]) > lowered.at + timedelta(hours=4) + SKEW
-        assert "visits on NEW drain until" in shop.run("status", environment={"COLUMNS": "200"}).stdout
+        assert "visits begun on NEW may go on until" in shop.run("status", environment={"COLUMNS": "200"}).stdout
 
         stays.stdin.close()
         assert stays.wait(PATIENCE) == 0

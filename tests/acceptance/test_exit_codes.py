@@ -81,7 +81,7 @@ def test_a_refused_change_exits_1_with_the_list(shop):
 
     assert done.returncode == 1
     assert "frozen" in done.stderr
-    assert "browse: 0% -> 50%" in done.stderr
+    assert "50% of browse's users move from OLD to NEW" in done.stderr
 
 
 @pytest.mark.parametrize("verb", [("status",), ("set", "pay", "5", "--reason", "x"), ("history",), ("verify",)])
@@ -204,7 +204,7 @@ def test_errors_as_json(shop):
     usage = json.loads(shop.run("set", "browse", "--json").stderr)["error"]
 
     assert (refused["kind"], refused["exit_code"]) == ("refused", 1)
-    assert refused["details"] == ["browse: 0% -> 50% (50% of its keys go to NEW)"]
+    assert refused["details"] == ["50% of browse's users move from OLD to NEW"]
     assert (conflict["kind"], conflict["expected"]) == ("conflict", "1")
     assert conflict["actual"].startswith("2:")
     assert (usage["kind"], usage["exit_code"]) == ("usage", 2)

@@ -82,7 +82,7 @@ def test_a_question_is_asked_on_a_terminal(shop, answer, code, versions):
 
     with terminal(shop, "apply", "cutover.toml") as opened:
         opened.expect("Go on? [y/N]")
-        assert "browse: 50% -> 0%" in opened.seen
+        assert "50% of browse's users move from NEW to OLD" in opened.seen
         opened.type(answer)
         assert opened.process.wait(timeout=DEADLINE) == code
 

@@ -29,23 +29,20 @@ WORDS = [
     ({"dropped": 5}, ["5 dropped", "more comparisons were given up than made: these shares are of the faster ones"]),
     (
         {"match": 1938, "mismatch": 62},
-        ["1938 match, 62 mismatch", "3.1% (2.4 to 4.0) differ: how far OLD differs from itself was not measured"],
+        ["1938 match, 62 mismatch", "3.1% (2.4 to 4.0) differ: OLD's own variation was not measured"],
     ),
     (
         {"match": 1938, "mismatch": 62, "noise_match": 499, "noise_mismatch": 1},
         [
             "1938 match, 62 mismatch, 499 noise_match, 1 noise_mismatch",
-            "3.1% (2.4 to 4.0) differ; OLD differs from itself in 0.2% (0.0 to 1.1): more than OLD from itself",
+            "3.1% (2.4 to 4.0) differ; OLD differs from itself in 0.2% (0.0 to 1.1): more than OLD's own variation",
         ],
     ),
     (
         {"match": 10, "noise_match": 10},
         [
             "10 match, 10 noise_match",
-            (
-                "0.0% (0.0 to 27.8) differ; OLD differs from itself in 0.0% (0.0 to 27.8): "
-                "not more than OLD may differ from itself"
-            ),
+            ("0.0% (0.0 to 27.8) differ; OLD differs from itself in 0.0% (0.0 to 27.8): within OLD's own variation"),
         ],
     ),
 ]

@@ -209,10 +209,11 @@ def test_a_drain_tells_until_when(status):
     What goes on until a known moment is drawn with it, and with what is left.
     """
     over = status.at + timedelta(hours=2, minutes=10)
-    waiting = (Waiting("visits on NEW drain", status.changed_at, over), Waiting("frozen"), Waiting("a cohort"))
+    visits = Waiting("visits begun on NEW may go on", status.changed_at, over)
+    waiting = (visits, Waiting("frozen"), Waiting("a cohort"))
     draining = attrs.evolve(status, flows=tuple(attrs.evolve(flow, waiting_for=waiting) for flow in status.flows))
 
-    assert "visits on NEW drain until 02:10:00 (2h 10m); 2 more: --json" in drawn(draining, 100)
+    assert "visits begun on NEW may go on until 02:10:00 (2h 10m); 2 more: --json" in drawn(draining, 100)
 
 
 def test_a_terminal_without_unicode_gets_ascii(status):

@@ -106,9 +106,32 @@ def test_set_all_cohorts():
     alone = changes.set_dial(snapshot, "browse", 50_000)
     along = changes.set_dial(snapshot, "browse", 50_000, all_cohorts=True)
 
-    assert alone.notes == ("cohort staff stays at 1% in browse",)
+    assert alone.notes == ("cohort staff stays at 1% in browse", "cohort jakarta stays at 100% in browse")
     assert along.notes == ()
     assert along.after.cohort_dials == {}
+
+
+def test_set_tells_who_is_not_where_the_dial_puts_them():
+    """
+    A set dial is told with the cohorts and overrides that stay elsewhere, and with every flow that they move, at every
+    target; those that are where the dial puts them are not named.
+    """
+    snapshot = after(
+        at("purchase", 50_000),
+        at("purchase", PARTS, "staff"),
+        put("pay", NEW),
+        put("pay", OLD, KEYS[2]),
+        put("pay", OLD, KEYS[3]),
+    )
+    staff = "cohort staff stays at 100% in cart, pay"
+    new, old = "1 override on NEW in cart, pay", "2 overrides on OLD in cart, pay"
+
+    assert changes.set_dial(snapshot, "purchase", 0).notes == (staff, new)
+    assert changes.set_dial(snapshot, "purchase", 20_000).notes == (staff, new, old)
+    assert changes.set_dial(snapshot, "purchase", PARTS).notes == (old,)
+    assert changes.set_dial(snapshot, "cart", 0).notes[-2:] == (staff, new)
+    assert changes.set_dial(snapshot, "browse", 0).notes == ()
+    assert changes.set_dial(snapshot, "purchase", 0, cohort="staff").notes == (new, old)
 
 
 def test_set_a_flow_that_is_held():
@@ -117,7 +140,7 @@ def test_set_a_flow_that_is_held():
     """
     proposal = changes.set_dial(after(at("pay", 10_000)), "cart", 25_000)
 
-    assert proposal.notes == ("cart is held to 10% by pay",)
+    assert proposal.notes == ("cart is set to 25%, limited to 10% by pay (lowest in purchase)",)
 
 
 @pytest.mark.parametrize(
@@ -475,6 +498,6 @@ def test_cohorts_that_another_flow_holds_back():
     behind = changes.set_dial(snapshot, "pay", 50_000)
     along = changes.set_dial(snapshot, "pay", 50_000, all_cohorts=True)
 
-    assert behind.notes == ("cohort staff stays at 10% in pay",)
+    assert behind.notes == ("cohort staff stays at 10% in cart, pay",)
     assert along.notes == ()
     assert along.after.effective_parts("pay", "staff") == 50_000

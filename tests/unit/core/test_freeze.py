@@ -117,8 +117,8 @@ def test_frozen_refusal_names_whom_it_would_move():
     The refusal names the verb and the keys that would move.
     """
     with pytest.raises(
-        Refused, match=r"^the migration is frozen, and set would bring keys to NEW; unfreeze first$"
+        Refused, match=r"^the migration is frozen, and set would bring users to NEW; unfreeze first$"
     ) as e:
         changes.set_dial(after(changes.freeze), "browse", 25_000)
 
-    assert e.value.details == ("browse: 0% -> 25% (25% of its keys go to NEW)",)
+    assert e.value.details == ("25% of browse's users move from OLD to NEW",)

@@ -414,7 +414,7 @@ def test_every_kind_of_problem():
         ("unreadable", 4),
         ("broken_link", 5),
     ]
-    assert str(verify(ledger).problems[1]) == "gap@3: the change says that it is version 7"
+    assert str(verify(ledger).problems[1]) == "change 3 is not the next one: it says that it is version 7"
 
 
 def test_snapshot_that_no_change_made():

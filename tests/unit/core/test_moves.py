@@ -72,7 +72,7 @@ def test_first_apply():
 
 def test_what_a_move_says():
     """
-    A move names flow and cohort, both dials, and how much goes to which side.
+    A move names flow and cohort, how much goes to which side, and what NEW then has.
     """
     snapshot = begun(SHOP)
     _, snapshot = perform(
@@ -85,8 +85,8 @@ def test_what_a_move_says():
     raised = changes.set_dial(snapshot, "browse", 37_500, all_cohorts=True)
 
     assert [str(move) for move in raised.moves] == [
-        "browse: 25% -> 37.5% (12.5% of its keys go to NEW)",
-        "browse, cohort staff: 50% -> 37.5% (12.5% of its keys go to OLD)",
+        "12.5% of browse's users move from OLD to NEW; NEW then has 37.5%",
+        "12.5% of browse's users in cohort staff move from NEW to OLD; NEW then has 37.5%",
     ]
     assert [move.to_new for move in raised.moves] == [True, False]
 
@@ -99,8 +99,8 @@ def test_flows_that_come_and_go():
     removed = changes.apply(snapshot, definition_of("browse", "cart", cohorts=SHOP.cohorts), snapshot)
 
     assert removed.moves == (Move(flow="pay", before=PARTS, after=None),)
-    assert str(removed.moves[0]) == "pay: 100% -> no longer a flow (100% of its keys go to OLD)"
-    assert str(Move(flow="pay", after=1, to_new=True)) == "pay: not a flow -> 0.001% (0.001% of its keys go to NEW)"
+    assert str(removed.moves[0]) == "100% of pay's users move from NEW to OLD: the flow is removed"
+    assert str(Move(flow="pay", after=1, to_new=True)) == "0.001% of pay's users move from OLD to NEW"
 
 
 def test_journey_put_together():
@@ -132,4 +132,5 @@ def test_override(parts, side, moved):
     proposal = changes.override(snapshot, "pay", KEYS[1], side, secret=SECRET)
 
     assert [(move.overrides, move.to_new) for move in proposal.moves] == moved
-    assert all(str(move) == "pay: 1 overridden key changes sides" for move in proposal.moves)
+    way = "from OLD to NEW" if side is Backend.NEW else "from NEW to OLD"
+    assert all(str(move) == f"1 user moves {way} in pay, by override" for move in proposal.moves)

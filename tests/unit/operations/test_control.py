@@ -26,11 +26,20 @@ MUTATIONS = {
 }
 
 
+def prepare(control, verb):
+    """
+    Bring about what a verb then changes.
+    """
+    if verb == "unfreeze":
+        control.freeze(reason="holidays")
+
+
 @pytest.mark.parametrize("verb", MUTATIONS)
 def test_each_verb_is_one_version(control, verb):
     """
     Every accepted verb adds one change that names who, why and what, and the ledger still verifies.
     """
+    prepare(control, verb)
     before = control.snapshot().version
 
     change = MUTATIONS[verb](control)
@@ -56,6 +65,7 @@ def test_expect_guards_each_verb(control, verb, arguments):
     """
     A verb that expects another version is a conflict and writes nothing; one that expects the head is done.
     """
+    prepare(control, verb)
     head = control.snapshot().head
 
     with pytest.raises(Conflict) as caught:
@@ -103,7 +113,7 @@ def test_apply_that_moves_keys_needs_confirmation(control, definition):
 
     with pytest.raises(Refused) as caught:
         control.apply(moving)
-    assert any("browse: 50% -> 0%" in line for line in caught.value.details)
+    assert any("50% of browse's users move from NEW to OLD" in line for line in caught.value.details)
     assert control.snapshot().version == 2
 
     assert control.apply(moving, confirm=True).version == 3
@@ -236,6 +246,7 @@ def test_preview_writes_nothing(control, definition, verb):
     """
     A dry run gives what the verb would do, and leaves the store as it was.
     """
+    prepare(control, verb)
     texts = list(control.history_texts())
 
     proposal = PREVIEWS[verb](control.preview, definition)
@@ -330,7 +341,7 @@ def test_racing_writers_lose_no_change(store, definition):
     def write(name):
         mine = make_control(store, actor=name)
         for percent in range(10):
-            mine.set("pay", percent, reason="race")
+            mine.set("pay", 10 * int(name[1:]) + percent + 1, reason="race")
 
     threads = [threading.Thread(target=write, args=(f"w{n}",)) for n in range(4)]
     for thread in threads:
@@ -341,7 +352,7 @@ def test_racing_writers_lose_no_change(store, definition):
     changes = make_control(store).history()
     assert [change.version for change in changes] == list(range(1, 42))
     by_actor = [[c.arguments["parts"] for c in changes if c.actor == f"w{n}"] for n in range(4)]
-    assert by_actor == [[1000 * n for n in range(10)]] * 4
+    assert by_actor == [[1000 * (10 * n + i + 1) for i in range(10)] for n in range(4)]
     assert make_control(store).verify().ok
 
 
@@ -418,3 +429,52 @@ def test_load_and_apply(tmp_path, store):
     control.apply(definition)
 
     assert control.snapshot().definition == definition
+
+
+SAME = {
+    "set": lambda c: c.set("pay", 25, reason="again"),
+    "set a journey": lambda c: c.set("purchase", 25, reason="again"),
+    "set a cohort": lambda c: c.set("pay", 50, cohort="staff", reason="again"),
+    "inherit": lambda c: c.set("cart", "inherit", cohort="staff", reason="again"),
+    "set a share": lambda c: c.set("browse", None, shadow=5, reason="again"),
+    "override": lambda c: c.override("pay", "user-42", "new", reason="again"),
+    "override none": lambda c: c.override("pay", "user-43", None, reason="again"),
+    "freeze": lambda c: c.freeze(reason="again"),
+    "work": lambda c: c.work("texts", 40, reason="again"),
+    "rollback of a flow in no journey": lambda c: c.rollback("browse", reason="again"),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_what_holds_already_writes_no_version(control, name):
+    """
+    A verb that would change nothing gives the change that holds, adds no version, and can be waited for.
+    """
+    control.set("purchase", 25, reason="x")
+    control.set("pay", 50, cohort="staff", reason="x")
+    control.set("browse", None, shadow=5, reason="x")
+    control.override("pay", "user-42", "new", reason="x")
+    control.work("texts", 40, reason="x")
+    if name.startswith("rollback"):
+        control.rollback("browse", reason="x")
+    last = control.freeze(reason="x")
+
+    assert SAME[name](control) == last
+    assert control.snapshot().version == last.version
+    assert control.wait(last, timeout=0).is_complete
+
+
+def test_what_is_not_frozen_is_not_unfrozen_again(control):
+    """
+    An `unfreeze` of what is not frozen adds no version.
+    """
+    assert control.unfreeze(reason="x").version == 1
+
+
+@pytest.mark.parametrize("target", ["pay", "purchase", None])
+def test_a_rollback_of_flows_with_visits_is_always_written(control, target):
+    """
+    A rollback of flows in a journey ends visits on NEW, also where the dials are at 0%: each one adds a version.
+    """
+    assert control.rollback(target, reason="x").version == 2
+    assert control.rollback(target, reason="x").version == 3

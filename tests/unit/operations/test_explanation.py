@@ -51,7 +51,7 @@ def test_all_rules_stand_in_their_order(busy):
 
     names = ["home", "break-glass", "visit", "override", "cohort", "percent"]
     assert [rule["rule"] for rule in document["rules"]] == names
-    assert "staff is at 80%" in document["rules"][4]["says"]
+    assert "below staff's dial of 80%" in document["rules"][4]["says"]
     assert "user-1" not in str(document)
 
 
@@ -91,4 +91,8 @@ def test_a_flow_that_is_held_says_by_whom(control):
     """
     control.set("cart", 50, reason="x")
 
-    assert control.explain("cart", "k").rules[-1].says.startswith("cart is held by pay to 0%")
+    assert (
+        control.explain("cart", "k")
+        .rules[-1]
+        .says.endswith("cart is set to 50%, limited to 0% by pay (lowest in purchase)")
+    )

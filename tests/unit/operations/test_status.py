@@ -195,9 +195,9 @@ def test_what_a_flow_waits_for(control, check_in, clock):
         "break-glass on 1 of 3 instances",
         "1 of 3 instances regressed",
         "1 of 3 instances behind",
-        "visits on NEW drain: 2 instances, such as host-b/7 behind",
-        "visits on OLD drain: 2 instances, such as host-b/7 behind",
-        "held to 10% by pay, set to 50%",
+        "visits begun on NEW may go on: 2 instances, such as host-b/7 behind",
+        "visits begun on OLD may go on: 2 instances, such as host-b/7 behind",
+        "set to 50%, limited to 10% by pay (lowest in purchase)",
     ]
     assert waits(control, "pay")[0] == "break-glass on 1 of 3 instances"
     assert waits(control, "browse")[-1] == "nothing counted since the last change"
@@ -235,7 +235,7 @@ def test_what_drains(control, check_in, clock):
     assert drains(control, "browse") == []
     waiting = flow(control.status(), "cart").waiting_for
     assert [(one.text, one.until) for one in waiting if one.until] == [
-        ("visits on NEW drain", end + timedelta(seconds=12))
+        ("visits begun on NEW may go on", end + timedelta(seconds=12))
     ]
     clock.forward(hours=5)
     assert drains(control, "pay") == []
@@ -252,7 +252,7 @@ def test_a_lost_instance_keeps_a_drain_open_until_it_is_declared_dead(control, c
 
     assert drains(control, "pay") == [(Backend.OLD, 2, None, ["host-a"])]
     (one,) = [w for w in flow(control.status(), "pay").waiting_for if "visits" in w.text]
-    assert (one.text, one.since) == ("visits on OLD drain: instance host-a/7 lost", seen)
+    assert (one.text, one.since) == ("visits begun on OLD may go on: instance host-a/7 lost", seen)
     (told,) = control.status().document()["flows"][1]["draining"]
     assert (told["until"], [who["host"] for who in told["waiting_for"]]) == (None, ["host-a"])
 
@@ -268,7 +268,7 @@ def test_an_instance_that_does_not_say_what_it_ran(control, check_in):
     check_in("a", ran=None)
 
     texts = [text for text in waits(control, "pay") if "visits" in text]
-    assert texts == ["visits on OLD drain: instance host-a/7 does not say what it ran"]
+    assert texts == ["visits begun on OLD may go on: instance host-a/7 does not say what it ran"]
 
 
 def test_the_last_visits_on_old(control, check_in, clock):
@@ -278,7 +278,7 @@ def test_the_last_visits_on_old(control, check_in, clock):
     control.set("purchase", 100, reason="up")
     check_in(counts=[("pay", "new", 1)])
 
-    assert waits(control, "pay") == ["visits on OLD drain"]
+    assert waits(control, "pay") == ["visits begun on OLD may go on"]
 
 
 def test_a_lost_instance_is_named(control, check_in, clock):
