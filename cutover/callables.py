@@ -39,8 +39,7 @@ def kind_of_call(function: Callable[..., Any]) -> Kind:
     """
     if is_coroutine_function(function):
         return Kind.ASYNC
-    is_hidden = not isinstance(function, type) and (_hides(function) or _hides(type(function).__call__))
-    return Kind.EITHER if is_hidden else Kind.PLAIN
+    return Kind.EITHER if _hides(function) else Kind.PLAIN
 
 
 def common_kind(kinds: Iterable[Kind]) -> Kind | None:
@@ -114,12 +113,23 @@ def _hides(function: Any) -> bool:
     """
     Tell whether decorators made with `functools.wraps` stand around a coroutine function.
     """
+    waiting = [function]
     for _ in range(DEEPEST):
-        try:
-            inner = function.func if isinstance(function, partial) else function.__wrapped__
-        except Exception:  # noqa: BLE001 - a stranger's attributes may raise anything
-            return False
-        if is_coroutine_function(inner):
+        if not waiting:
+            break
+        inner = _inside(waiting.pop())
+        if any(is_coroutine_function(one) for one in inner):
             return True
-        function = inner
+        waiting += inner
     return False
+
+
+def _inside(function: Any) -> list[Any]:
+    if isinstance(function, type):
+        return []
+    call = type(function).__call__
+    found = [call] if inspect.isfunction(call) else []
+    try:
+        return [*found, function.func if isinstance(function, partial) else function.__wrapped__]
+    except Exception:  # noqa: BLE001 - a stranger's attributes may raise anything
+        return found

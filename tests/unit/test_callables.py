@@ -2,13 +2,23 @@
 What a function of the application is.
 """
 
+import asyncio
+import functools
 import inspect
 from functools import partial
 from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from cutover.callables import is_coroutine_function, is_generator_function, not_taken
+from cutover.callables import (
+    Kind,
+    common_kind,
+    in_event_loop,
+    is_coroutine_function,
+    is_generator_function,
+    kind_of_call,
+    not_taken,
+)
 
 
 def plain():
@@ -134,3 +144,89 @@ def test_a_function_that_says_nothing():
         inspect.signature(silent)
 
     assert not_taken(silent, "sequence") == []
+
+
+def around(function):
+    """
+    Decorate with a `def`, as `functools.wraps` says.
+    """
+
+    @functools.wraps(function)
+    def wrapper(*arguments, **named):
+        return function(*arguments, **named)
+
+    return wrapper
+
+
+class Endless:
+    """
+    What has itself under every name, as a proxy of a remote service does.
+    """
+
+    def __call__(self):
+        """
+        Give nothing.
+        """
+
+    def __getattr__(self, name):
+        return Endless()
+
+
+class Refusing(Endless):
+    """
+    What cannot say now whether it stands around something.
+    """
+
+    def __getattr__(self, name):
+        raise RuntimeError(name) if name == "__wrapped__" else AttributeError(name)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("function", "kind"), [(coroutine, Kind.EITHER), (plain, Kind.PLAIN), (generator, Kind.PLAIN)])
+def test_kinds_behind_decorators(form, function, kind):
+    """
+    Only a call can tell what a `def` around a coroutine function gives; it is no generator function in any case.
+    """
+    for given in (FORMS[form](around(function)), around(FORMS[form](around(function)))):
+        assert kind_of_call(given) is kind
+        assert not is_generator_function(given)
+
+
+@pytest.mark.parametrize("make", [Endless, Refusing, Mock, lambda: dict])
+def test_strange_functions(make):
+    """
+    What says strange things of itself is a function like any other.
+    """
+    assert kind_of_call(make()) is Kind.PLAIN
+
+
+@pytest.mark.parametrize(
+    ("kinds", "together"),
+    [
+        ((Kind.PLAIN, Kind.PLAIN), Kind.PLAIN),
+        ((Kind.ASYNC, Kind.ASYNC), Kind.ASYNC),
+        ((Kind.EITHER, Kind.EITHER), Kind.EITHER),
+        ((Kind.PLAIN, Kind.EITHER), Kind.PLAIN),
+        ((Kind.ASYNC, Kind.EITHER), Kind.ASYNC),
+        ((Kind.PLAIN, Kind.ASYNC), None),
+        ((Kind.PLAIN, Kind.ASYNC, Kind.EITHER), None),
+    ],
+)
+def test_kinds_together(kinds, together):
+    """
+    Functions are of one kind together, or they are a `def` beside an `async def`.
+    """
+    assert common_kind(kinds) is together
+    assert common_kind(reversed(kinds)) is together
+
+
+def test_event_loops():
+    """
+    Whether something can be awaited is told by the event loop that runs, in this thread and in no other.
+    """
+
+    async def application():
+        return in_event_loop(), await asyncio.to_thread(in_event_loop)
+
+    assert in_event_loop() is False
+    assert asyncio.run(application()) == (True, False)

@@ -202,3 +202,22 @@ def test_session_of_strangers(held):
     A session that holds something else under that name holds no token.
     """
     assert Session(find=lambda request: {"cutover-purchase": held}, name="cutover-purchase").read(None, None) == []
+
+
+def test_session_that_is_found_later():
+    """
+    Nothing can await a session: a function that gives a coroutine is an error, and an `async def` is refused at once.
+    """
+
+    async def later(_request):
+        return {}
+
+    def hidden(request):
+        return later(request)
+
+    with pytest.raises(ConfigurationError, match=r"^find is an async def"):
+        Session(find=later)
+    carrier = Session(find=hidden).named_for("purchase")
+    for use in (lambda: carrier.read(None, None), lambda: carrier.write("token", 60, None)):
+        with pytest.raises(ConfigurationError, match=r"^find gave a coroutine, which has not run yet"):
+            use()

@@ -366,3 +366,18 @@ def test_a_file_is_followed(connect, tmp_path):
 
     assert router.wait_ready(10)
     assert router.snapshot == NEW
+
+
+async def cohort_later(_key):
+    """
+    Give a cohort, when it is awaited.
+    """
+
+
+@pytest.mark.parametrize(("given", "told"), [(cohort_later, "an async def"), ("staff", "a str")])
+def test_cohort_of_that_cannot_be(given, told):
+    """
+    No request waits for a cohort: what would have to be awaited, or cannot be called, is refused at once.
+    """
+    with pytest.raises(ConfigurationError, match=f"^cohort_of is {told}; allowed: a function made with def"):
+        cutover.connect("memory:cohorts", cohort_of=given)

@@ -3,6 +3,7 @@ The request path: it decides as the rule says, never raises, and counts each req
 """
 
 import tracemalloc
+import warnings
 from collections import UserString
 from enum import StrEnum
 from unittest.mock import ANY, MagicMock, Mock
@@ -348,6 +349,31 @@ def test_a_failing_cohort_of_is_no_cohort(error):
     logs = logged(notices)
     assert events(logs) == ["cutover.cohort_of_failed"]
     assert "user-1" not in str(logs)
+
+
+@pytest.mark.parametrize("way", ["route", "decide", "peek"])
+def test_a_cohort_of_that_must_be_awaited(way):
+    """
+    A coroutine is no cohort: the flow's own dial decides, the log tells it once, and Python warns of nothing.
+    """
+
+    async def later(_key):
+        return "staff"
+
+    def cohort_of(key):
+        return later(key)
+
+    notices = NoticeBoard()
+    flow = Flow("browse", notices, cohort_of)
+    flow.use(Circumstances(snapshot=FIRST))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sides = [getattr(flow, way)(key) for key in ("user-1", 7, b"user-1")]
+        sides.append(getattr(flow, way)("user-1", later("user-1")))
+    logs = logged(notices)
+
+    assert len(sides) == 4
+    assert [(line["event"], line["error"]) for line in logs] == [("cutover.cohort_of_failed", "it gave a coroutine")]
 
 
 @pytest.mark.parametrize("kind", [Stranger, Rude, Unmasked, Pretender, list, int], ids=kind_of)

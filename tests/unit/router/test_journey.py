@@ -691,6 +691,24 @@ def test_keys_that_name_nobody():
     assert told == [("cutover.no_key", "purchase", kind) for kind in ("bool", "object", "set")]
 
 
+def test_cohort_of_that_must_be_awaited():
+    """
+    A coroutine is no cohort of a visit, which is logged once.
+    """
+
+    async def later(_key):
+        return "staff"
+
+    def cohort_of(key):
+        return later(key)
+
+    desk = desk_at(at("cart", PARTS, "staff"), at("pay", PARTS, "staff"), cohort_of=cohort_of)
+    visits = [desk.journey().enter(key) for key in ("rina", "budi")]
+
+    assert [(visit.cohort, visit.backend) for visit in visits] == [(None, OLD)] * 2
+    assert events(logged(desk.notices)) == ["cutover.cohort_of_failed"]
+
+
 def test_an_override_opens_a_visit():
     """
     A key that was put on a side by name enters there, and one that was put elsewhere since keeps its visit.
