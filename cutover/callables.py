@@ -25,7 +25,7 @@ DEEPEST: Final = 32  # decorators around one function
 
 class Kind(Enum):
     """
-    What a call of a function gives.
+    The kind of a function: whether its calls are awaited.
     """
 
     PLAIN = "def"

@@ -1,5 +1,5 @@
 """
-What a function of the application returned: its result, or an object that has not run yet.
+Results of the application's functions, and objects that have not run yet.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ def finished(value: Any, name: str) -> Any:
     Give what a function returned.
 
     Args:
-        name: Of the function's parameter.
+        name: The parameter that took the function.
 
     Raises:
         NotRun: If it has not run yet.
@@ -100,7 +100,7 @@ def finishing(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 def settling(function: Callable[..., Any], name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
     """
-    Give a coroutine function that calls the function, and awaits what it returns.
+    Give a coroutine function that calls the function, and awaits the object that it returns.
     """
 
     async def called(*arguments: Any, **named: Any) -> Any:

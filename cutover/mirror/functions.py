@@ -28,12 +28,12 @@ WORDS: Final = {
 @attrs.frozen(kw_only=True)
 class Functions:
     """
-    Those of one write, all of one kind.
+    The functions of one write, all of one kind.
 
     Attributes:
         sides: Writes, on each side.
         confirm: Tells whether the authoritative side has a write; None where it cannot be asked.
-        kind: What they are together.
+        kind: Their common kind.
     """
 
     sides: dict[Backend, Callable[..., Any]]
@@ -74,7 +74,7 @@ class Functions:
 
     async def await_call(self, function: Callable[..., Any], intent: Intent, **more: Backend) -> Any:
         """
-        Call one of them for an intent, and await what it gives.
+        Call one of them for an intent, and await its result.
         """
         return await settled(self._called(function, intent, **more), self._name(function, intent))
 

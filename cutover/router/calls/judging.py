@@ -27,7 +27,7 @@ class Judge:
         safe: The call changes nothing, so that one that broke off was an error and no more.
         failed: Tells failures that raise nothing from what was returned.
         ignore: Exceptions that are business, such as a card that is declined.
-        unknown: Exceptions after which nobody knows whether a change was made; None for those of `broke_off`.
+        unknown: Exceptions after which nobody knows whether a change was made; None for the list of `broke_off`.
         noted: Takes what `failed` raises.
     """
 

@@ -1,5 +1,5 @@
 """
-What an exception says about the call that raised it: what it holds, and whether the call broke off.
+Classes of the exceptions of a call, searched in groups and causes; and whether a call broke off.
 """
 
 import errno
@@ -55,7 +55,7 @@ ANSWERS: Final = {
     ("requests", "HTTPError"): "response.status_code",
     ("aiohttp", "ClientResponseError"): "status",
 }
-GATEWAYS: Final = (502, 504)  # a proxy answers: what it asked broke off
+GATEWAYS: Final = (502, 504)  # a proxy answers for a server that did not
 RPC_ERROR: Final = ("grpc", "RpcError")
 RPC_CODES: Final = ("DEADLINE_EXCEEDED", "UNAVAILABLE", "CANCELLED")
 
@@ -122,7 +122,7 @@ def _callers(error: BaseException) -> set[FrameType]:
 
 def _was_caught_in(error: BaseException, frames: set[FrameType]) -> bool:
     """
-    Tell whether the caller was already handling an exception when it made the call: that is no cause of the next one.
+    Tell whether the caller was already handling an exception when it made the call. Such an exception is no cause.
     """
     return error.__traceback__ is not None and error.__traceback__.tb_frame in frames
 
