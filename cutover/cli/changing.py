@@ -4,7 +4,7 @@ The verbs that change something: apply, set, rollback, freeze, unfreeze, overrid
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 import click
@@ -25,10 +25,19 @@ from cutover.operations import intents
 from cutover.operations.commit import Outcome
 from cutover.operations.control import APPLIED, Control
 from cutover.operations.intents import Intent
-from cutover.operations.questions import Question
+from cutover.operations.questions import SPLIT, Question, raises
 from cutover.operations.waiting import Confirmation
 
 __all__ = ["VERBS", "carry_out"]
+
+
+class Wait(NamedTuple):
+    """
+    How long to wait for every instance, and whether unknown names are agreed to.
+    """
+
+    seconds: float
+    confirmed: bool
 
 
 @click.command("apply")
@@ -196,6 +205,12 @@ def carry_out(
         )
         _print_dry_run(session, proposal, asked, left and left())
         return ExitCode.DONE
+    agreed: list[Question] = []
+
+    def ask(questions: Sequence[Question]) -> None:
+        session.ask(questions)
+        agreed.extend(questions)
+
     outcome = control.carry_out(
         intent,
         reason=edit.reason,
@@ -203,18 +218,20 @@ def carry_out(
         expect=edit.expect,
         migration=creates,
         creates=creates is not None,
-        confirm=edit.yes or session.ask,
+        confirm=edit.yes or ask,
     )
     if then is not None:
         then()
-    return _finish(session, control, outcome, edit.wait, left)
+    is_agreed = edit.yes or any(question.text == SPLIT for question in agreed)
+    wait = None if edit.wait is None else Wait(edit.wait, confirmed=is_agreed or not raises(outcome.proposal))
+    return _finish(session, control, outcome, wait, left)
 
 
 def _finish(
     session: Session,
     control: Control,
     outcome: Outcome,
-    wait: float | None,
+    wait: Wait | None,
     left: Callable[[], HomesLeft] | None,
 ) -> int:
     """
@@ -239,14 +256,14 @@ def _finish(
     return ExitCode.DONE if is_confirmed else ExitCode.UNCONFIRMED
 
 
-def _waited(control: Control, change: Change, seconds: float | None) -> tuple[Confirmation | None, str]:
+def _waited(control: Control, change: Change, wait: Wait | None) -> tuple[Confirmation | None, str]:
     """
     Wait if that was asked; a store that goes away meanwhile does not undo what is in force.
     """
-    if seconds is None:
+    if wait is None:
         return None, ""
     try:
-        return control.wait(change, timeout=seconds), ""
+        return control.wait(change, timeout=wait.seconds, confirmed=wait.confirmed), ""
     except StoreError as error:
         return None, plain(str(error))
 
@@ -336,6 +353,8 @@ def _print_confirmation(session: Session, confirmation: Confirmation) -> None:
     for state, names in groups.items():
         if names:
             session.print(f"  {state}: {plain(', '.join(names))}")
+    for one in confirmation.unknown:
+        session.print(f"  {plain(str(one))}")
     if confirmation.lost:
         session.note("  if a process is gone for good: cutover instances dead HOST/PID --reason ...")
 

@@ -11,6 +11,7 @@ from cutover.cli.words import plain
 from cutover.core.changes import Proposal
 from cutover.core.moves import Move
 from cutover.core.percent import format_percent
+from cutover.core.renames import renamed, renames_of
 from cutover.core.snapshot import Snapshot
 
 __all__ = ["Difference", "differences"]
@@ -56,6 +57,9 @@ def differences(proposal: Proposal) -> tuple[Difference, ...]:
 
 
 def _differences(before: Snapshot, after: Snapshot) -> Iterator[Difference]:
+    for old, new in renames_of(before.definition, after.definition).items():
+        yield Difference(f"name of {old}", old, new)
+    before = renamed(before, after.definition)
     yield from _definitions(_leaves(before.definition.document()), _leaves(after.definition.document()))
     yield from _dials(before, after)
     for item in after.definition.work:

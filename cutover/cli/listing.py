@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cutover.claims.base import Sides
-from cutover.cli.words import age, describe, plain, short
+from cutover.cli.words import age, count, describe, plain, short
 from cutover.core.checkin import InstanceState
 from cutover.core.ledger import Change
 from cutover.operations.explanation import Rule
@@ -19,6 +19,7 @@ from cutover.operations.status import Instance
 
 __all__ = ["STATE_STYLES", "history_table", "homes_table", "instances_table", "plain_table", "rules_table"]
 
+MOST_SHOWN: Final = 3  # names in one line
 SHORT_ID: Final = 8  # as much of an instance's id as tells it from others
 
 STATE_STYLES = {
@@ -60,6 +61,8 @@ def instances_table(instances: Iterable[Instance], width: int) -> Table:
     """
     rows = [_instance_cells(one) for one in instances]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
+    if all(cell.plain == "-" for cell in columns["UNKNOWN NAMES"]):
+        del columns["UNKNOWN NAMES"]
     spare = ["LIBRARY", "UP", "ID", "LAST SEEN"]
     if all(cell.plain == "-" for cell in columns["BREAK-GLASS"]):
         spare.insert(0, "BREAK-GLASS")
@@ -67,7 +70,7 @@ def instances_table(instances: Iterable[Instance], width: int) -> Table:
         del columns[spare.pop(0)]
     table = plain_table(*columns)
     for column in table.columns[2:]:
-        column.no_wrap = column.header != "BREAK-GLASS"
+        column.no_wrap = column.header not in ("BREAK-GLASS", "UNKNOWN NAMES")
     for cells in zip(*columns.values(), strict=True):
         table.add_row(*cells)
     return table
@@ -83,12 +86,20 @@ def _instance_cells(one: Instance) -> dict[str, Text]:
         "UP": Text(age(one.seen + one.age - one.started)),
         "LIBRARY": Text(plain(one.library)),
         "BREAK-GLASS": Text(plain(", ".join(one.break_glass)) or "-"),
+        "UNKNOWN NAMES": Text(_unknown(one)),
         "ID": Text(one.id[:SHORT_ID]),
     }
 
 
 def _width(columns: Mapping[str, Sequence[Text]]) -> int:
     return sum(max(cell_len(name), *(cell.cell_len for cell in cells)) + 2 for name, cells in columns.items()) - 2
+
+
+def _unknown(instance: Instance) -> str:
+    most = sorted(instance.unknown, key=lambda one: (-one.requests, one))
+    names = [f"{one.kind.value} {plain(one.name)} {count(one.requests)}x" for one in most[:MOST_SHOWN]]
+    more = len(most) - len(names)
+    return ", ".join((*names, f"{more} more: --json") if more else names) or "-"
 
 
 def homes_table(counts: Mapping[str, Sides]) -> Table:

@@ -15,9 +15,10 @@ from rich.text import Text
 from cutover.cli.bars import COARSE, FINE, Glyphs, bar
 from cutover.cli.flows_view import flows_view
 from cutover.cli.listing import STATE_STYLES, plain_table
-from cutover.cli.words import age, ago, describe, moment, percent, plain, short
+from cutover.cli.words import age, ago, count, describe, moment, percent, plain, short
 from cutover.core.bucketing import PARTS
 from cutover.core.checkin import InstanceState
+from cutover.core.names import NameKind
 from cutover.core.percent import format_percent
 from cutover.operations.status import Status
 
@@ -29,6 +30,12 @@ LEAST_REASON: Final = 12  # columns; a reason that is cut to fewer says nothing
 MOST_NAMED: Final = 3
 LAST_CHANGES: Final = 3
 SOON: Final = 14  # days
+MOST_UNKNOWN: Final = 5
+CONSEQUENCES: Final = {
+    NameKind.FLOW: "its requests go to OLD",
+    NameKind.JOURNEY: "its visits keep no side",
+    NameKind.COHORT: "it has no dial",
+}
 
 
 def status_view(status: Status, *, width: int, encoding: str = "utf-8") -> RenderableType:
@@ -43,6 +50,8 @@ def status_view(status: Status, *, width: int, encoding: str = "utf-8") -> Rende
     parts: list[RenderableType] = [_header(status, width, glyphs), Text(), _progress(status, width, glyphs), Text()]
     if status.problem:
         parts += [_problem(status), Text()]
+    if status.unknown:
+        parts += [_unknown(status), Text()]
     parts += [flows_view(status, width, glyphs), Text()]
     if status.exceptions:
         parts += [_exceptions(status), Text()]
@@ -131,6 +140,21 @@ def _forecast(status: Status) -> Text | None:
 
 def _exceptions(status: Status) -> Text:
     return Text("Beside the dials: ").append("; ".join(status.exceptions), style="bold")
+
+
+def _unknown(status: Status) -> Text:
+    text = Text()
+    for one in status.unknown[:MOST_UNKNOWN]:
+        what = f"Unknown {one.kind.value} {plain(one.name)}: "
+        text.append(what, style="bold red" if one.splits else "bold").append(f"{CONSEQUENCES[one.kind]}. ")
+        first, *more = map(str, one.asking)
+        who = f"{plain(first)} and {len(more)} more" if more else plain(first)
+        text.append(f"Requests: {count(one.requests)}, from {who}", style="dim")
+        text.append(f"; closest known name: {one.closest}\n" if one.closest else "\n", style="dim")
+    if more_names := len(status.unknown) - MOST_UNKNOWN:
+        text.append(f"{more_names} more unknown names: --json\n" if more_names > 0 else "", style="dim")
+    text.rstrip()
+    return text
 
 
 def _stages(status: Status) -> Text:

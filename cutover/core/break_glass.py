@@ -5,7 +5,7 @@ The break-glass file: sides that operators set without the store, obeyed above e
     "*" = "old"
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from cutover.core.backend import Backend
 from cutover.core.migration import Migration, frozen_mapping
@@ -41,14 +41,16 @@ def reached_by(definition: Migration, flow: str) -> frozenset[str]:
     Name the lines that can move a flow: its own, that of its journey, those of what goes together with it, and "*".
     """
     journey = definition.journey_of(flow)
-    return frozenset({EVERY_FLOW, *definition.together_with(flow), *(() if journey is None else (journey.name,))})
+    names = definition.names_of(definition.together_with(flow))
+    return frozenset({EVERY_FLOW, *names, *(() if journey is None else (journey.name,))})
 
 
 def unknown_lines(lines: Mapping[str, Backend], definition: Migration) -> tuple[str, ...]:
     """
     Name the lines that stand for nothing in a migration: neither a flow nor a journey nor "*".
     """
-    return tuple(n for n in lines if n not in (EVERY_FLOW, *definition.flows, *definition.journeys))
+    known = (EVERY_FLOW, *definition.flows, *definition.former, *definition.journeys)
+    return tuple(name for name in lines if name not in known)
 
 
 def broken_glass(lines: Mapping[str, Backend], definition: Migration | None, flow: str) -> Backend | None:
@@ -56,18 +58,21 @@ def broken_glass(lines: Mapping[str, Backend], definition: Migration | None, flo
     Give the side that the file sets for a flow, or None.
 
     A flow's own line goes before that of its journey, and that before "*". In a `together` journey the lines of all
-    its flows count, and OLD wins.
+    its flows count, and OLD wins. A line may name a flow as it was called before; of several lines OLD wins, too.
     """
     if not lines:
         return None
-    together: tuple[str, ...] = (flow,)
+    names: Iterable[tuple[str, ...]] = ((flow,),)
     journey_name = ""
-    if definition is not None and flow in definition.flows:
-        together = definition.together_with(flow)
-        journey = definition.journey_of(flow)
+    if definition is not None and (current := definition.current(flow)) in definition.flows:
+        names = [definition.flows[member].names for member in definition.together_with(current)]
+        journey = definition.journey_of(current)
         journey_name = "" if journey is None else journey.name
-    for_every = lines.get(EVERY_FLOW)
-    sides = {lines.get(member, lines.get(journey_name, for_every)) for member in together}
+    otherwise = lines.get(journey_name, lines.get(EVERY_FLOW))
+    sides: set[Backend | None] = set()
+    for member in names:
+        said = {lines[name] for name in member if name in lines}
+        sides |= said or {otherwise}
     if Backend.OLD in sides:
         return Backend.OLD
     return Backend.NEW if Backend.NEW in sides else None

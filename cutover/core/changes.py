@@ -12,10 +12,12 @@ import attrs
 
 from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS, digest_of, key_bytes, position_of
+from cutover.core.drops import drops
 from cutover.core.instants import format_instant
 from cutover.core.migration import Migration
 from cutover.core.moves import Move, moves
 from cutover.core.percent import format_percent
+from cutover.core.renames import checked, renamed, renames_of
 from cutover.core.snapshot import Eviction, Override, Snapshot
 from cutover.errors import ConfigurationError, Refused
 
@@ -70,20 +72,21 @@ class Proposal:
         """
         The flows whose visits on NEW it ends.
         """
-        known = {} if self.before is None else self.before.evictions
+        known = {} if self.before is None else renamed(self.before, self.after.definition).evictions
         return frozenset(flow for flow, mark in self.after.evictions.items() if known.get(flow) != mark)
 
 
 def apply(snapshot: Snapshot | None, definition: Migration, first: Snapshot) -> Proposal:
     """
-    Store a definition; dials are kept, those of new flows and work items begin at 0.
+    Store a definition; dials are kept, also those of renamed flows. Those of new flows and work items begin at 0.
 
     Args:
         snapshot: What holds, or None where the migration is new.
         first: An empty snapshot of the definition, which a new migration begins with.
 
     Raises:
-        Refused: If the name, salt, scheme or the sides' names differ from those of the first apply.
+        Refused: If the name, salt, scheme or the sides' names differ from those of the first apply, or a flow cannot
+            have had a name that `was` gives it.
     """
     arguments = {"definition": definition.document()}
     if snapshot is None:
@@ -93,21 +96,29 @@ def apply(snapshot: Snapshot | None, definition: Migration, first: Snapshot) -> 
         was, now = getattr(snapshot.definition, field), getattr(definition, field)
         if was != now:
             raise Refused(f"{field} is {now!r}, and the first apply fixed it as {was!r}: changing it would move users")
+    definition = checked(snapshot.definition, definition)
+    known = renamed(snapshot, definition)
     after = attrs.evolve(
         snapshot,
         definition=definition,
-        dials={flow: snapshot.dials.get(flow, 0) for flow in definition.flows},
+        dials={flow: known.dials.get(flow, 0) for flow in definition.flows},
         cohort_dials={
             flow: _only(dials, definition.cohorts)
-            for flow, dials in snapshot.cohort_dials.items()
+            for flow, dials in known.cohort_dials.items()
             if flow in definition.flows
         },
-        overrides=_only(snapshot.overrides, definition.flows),
-        shadows=_only(snapshot.shadows, definition.flows),
+        overrides=_only(known.overrides, definition.flows),
+        shadows=_only(known.shadows, definition.flows),
+        evictions=known.evictions,
         work={item: snapshot.work.get(item, 0) for item in definition.work},
     )
+    called = renames_of(snapshot.definition, definition)
     gone = (name for name in snapshot.definition.journeys if name not in definition.journeys)
-    notes = tuple(f"visits of {name} are over: the journey is no more" for name in gone)
+    notes = (
+        *(f"{old} is called {new} now, and keeps its dial" for old, new in called.items()),
+        *(f"visits of {name} are over: the journey is no more" for name in gone),
+        *(f"{drop}; {drop.remedy}" for drop in drops(snapshot, after)),
+    )
     same = after.state() == snapshot.state()  # here the order of the definition counts
     return _allowed("apply", arguments, snapshot, after, notes=notes, is_empty=same)
 
@@ -160,7 +171,12 @@ def set_dial(
         after = _evicted(after, flows)
     if shadow is not None:
         after = attrs.evolve(after, shadows={**after.shadows, **dict.fromkeys(flows, shadow)})
-    arguments: dict[str, Any] = {"target": target, "parts": parts, "cohort": cohort, "shadow": shadow}
+    arguments: dict[str, Any] = {
+        "target": snapshot.definition.current(target),
+        "parts": parts,
+        "cohort": cohort,
+        "shadow": shadow,
+    }
     arguments |= {"evict": evict, "all_cohorts": all_cohorts}
     notes = (*_limits(after, flows), *after.exceptions(_together(after.definition, flows), but=cohort))
     return _allowed("set", arguments, snapshot, after, notes=notes)
@@ -192,7 +208,8 @@ def rollback(snapshot: Snapshot, target: str | None) -> Proposal:
         },
         shadows={flow: parts for flow, parts in snapshot.shadows.items() if flow not in flows},
     )
-    arguments = {"target": target, "flows": list(flows)}
+    named = None if target is None else definition.current(target)
+    arguments = {"target": named, "flows": list(flows)}
     has_visits = any(definition.journey_of(flow) for flow in flows)
     is_empty = after == snapshot and not has_visits
     after = _evicted(after, flows)
@@ -241,7 +258,7 @@ def override(snapshot: Snapshot, target: str, key: object, side: Backend | None,
             own[digest] = Override(position, side)
     after = attrs.evolve(snapshot, overrides=overrides)
     arguments = {
-        "target": target,
+        "target": definition.current(target),
         "side": None if side is None else side.value,
         "position": position,
         "digest": digest,
@@ -311,13 +328,13 @@ def rehome(snapshot: Snapshot, kind: str, counts: Mapping[str, int], digest: str
 
 def flows_of(definition: Migration, target: str) -> tuple[str, ...]:
     """
-    Give the flows that a flow's or a journey's name stands for.
+    Give the flows that a flow's or a journey's name stands for; a flow also goes by the names that it had before.
 
     Raises:
         ConfigurationError: If neither has the name.
     """
-    if target in definition.flows:
-        return (target,)
+    if definition.current(target) in definition.flows:
+        return (definition.current(target),)
     if target in definition.journeys:
         return definition.journeys[target].flows
     known = ", ".join((*definition.flows, *definition.journeys))
@@ -386,7 +403,8 @@ def _check_lowered(before: Snapshot, after: Snapshot, flows: Iterable[str], coho
 
 def _evicted(after: Snapshot, flows: Iterable[str]) -> Snapshot:
     mark = Eviction(after.epoch, after.version + 1)
-    marks = dict.fromkeys(_together(after.definition, flows), mark)
+    # Under former names too: tokens hold them, and routers of older libraries know no other name.
+    marks = dict.fromkeys(after.definition.names_of(_together(after.definition, flows)), mark)
     return attrs.evolve(after, evictions={**after.evictions, **marks})
 
 

@@ -15,9 +15,10 @@ import attrs
 
 from cutover.core.canonical import LARGEST_INTEGER, decode, encode
 from cutover.core.comparison import Mismatch
-from cutover.core.fields import counter, field, items
+from cutover.core.fields import counter, field, items, typed
 from cutover.core.instants import format_instant, parse_instant
 from cutover.core.migration import NAME, frozen_mapping
+from cutover.core.names import LONGEST_ASKED, Asked, NameKind
 from cutover.core.schema import SCHEMA, check_schema
 from cutover.core.snapshot import Head
 from cutover.errors import Corrupt
@@ -46,6 +47,7 @@ LEASE: Final = timedelta(seconds=15)  # an instance that is silent for longer is
 MILLISECOND: Final = timedelta(milliseconds=1)
 OLDEST_RAN: Final = timedelta(days=36525)
 LONGEST_NAME: Final = 64
+ENTERED: Final = ("entered", "resumed")  # what each use of a journey is counted as, one of the two
 MOST_RAN: Final = 50  # so many of the versions that it ran does an instance tell, the last ones
 
 
@@ -123,6 +125,8 @@ class CheckIn:
             where it does not say, as a library before this field.
         mismatches: The first that its comparisons found, with values as the application shows them.
         name: What the process is called, up to 64 characters; empty where it does not say.
+        asked: The flows, journeys and cohorts that the application asks for by name. None where it does not say, as a
+            library before this field.
     """
 
     instance: str
@@ -142,6 +146,7 @@ class CheckIn:
     ran: tuple[Ran, ...] | None = None
     mismatches: tuple[Mismatch, ...] = ()
     name: str = ""
+    asked: tuple[Asked, ...] | None = None
 
     @property
     def who(self) -> str:
@@ -156,6 +161,24 @@ class CheckIn:
         Say where the process runs, as ``web-3/4711``.
         """
         return titled("", self.host, self.pid)
+
+    @property
+    def asks(self) -> tuple[Asked, ...]:
+        """
+        The names that the application asks for; where the instance does not say, those that it counted something for.
+        """
+        if self.asked is not None:
+            return self.asked
+        requests: dict[tuple[NameKind, str], int] = {}
+        for (kind, name, _, detail), number in self.since_version.items():
+            if kind in (Kind.REQUESTS, Kind.SYNTHETIC):
+                key = (NameKind.FLOW, name)
+            elif kind is Kind.VISITS and detail in ENTERED:
+                key = (NameKind.JOURNEY, name)
+            else:
+                continue
+            requests[key] = requests.get(key, 0) + number
+        return tuple(Asked(*key, number) for key, number in sorted(requests.items()))
 
     def is_lost(self, now: datetime) -> bool:
         """
@@ -190,6 +213,8 @@ class CheckIn:
             document["name"] = self.name
         if self.mismatches:
             document["mismatches"] = [mismatch.document() for mismatch in self.mismatches]
+        if self.asked is not None:
+            document["asked"] = [list(one) for one in self.asked]
         return encode(document)
 
     @classmethod
@@ -223,6 +248,7 @@ class CheckIn:
                 mismatches=tuple(
                     map(Mismatch.from_document, items({"mismatches": [], **document}, "mismatches", dict))
                 ),
+                asked=_asked(items(document, "asked", list)) if "asked" in document else None,
             )
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise Corrupt(f"the check-in is not valid: {error!r:.300}") from error
@@ -287,6 +313,18 @@ def _ran(entries: Iterable[list[Any]]) -> tuple[Ran, ...]:
     return ran
 
 
+def _asked(entries: Iterable[list[Any]]) -> tuple[Asked, ...]:
+    """
+    Read the names that were asked for; kinds that this version does not know are ignored.
+    """
+    kinds = {kind.value: kind for kind in NameKind}
+    return tuple(
+        Asked(kinds[kind], typed(name, str, "a name")[:LONGEST_ASKED], counter(requests, "a count"))
+        for kind, name, requests in entries
+        if kind in kinds
+    )
+
+
 def _minute(text: str) -> int:
     minute = counter(int(text), "a minute")
     if str(minute) != text or minute > LARGEST_INTEGER:
@@ -316,7 +354,8 @@ def totals_document(totals: Totals) -> dict[str, Any]:
     """
     Nest totals by kind, flow, backend and detail, for JSON.
 
-    What an application routed by a name that no flow can have stays out: it may be no key of canonical JSON.
+    What an application routed by a name that no flow can have stays out: it may be no key of canonical JSON. Such
+    names are among what the check-in says was asked for.
     """
     document: dict[str, Any] = {}
     for (kind, flow, backend, detail), number in totals.items():

@@ -31,6 +31,7 @@ def decide(
 
     Args:
         snapshot: What holds, or None where nothing was ever read.
+        flow: The name that the application asks for, which may be one that the flow had before.
         key: Of any type; see `key_bytes`.
         cohort: The key's cohort; one without a dial of its own counts as none.
         home: Where the thing already lives, if it does.
@@ -41,6 +42,7 @@ def decide(
     Source: `docs/explanation/order-of-rules.md`.
     """
     definition = None if snapshot is None else snapshot.definition
+    asked, flow = flow, flow if definition is None else definition.current(flow)
     data = key_bytes(key)
     position = None
     if definition is not None and data is not None:
@@ -48,7 +50,7 @@ def decide(
 
     def because(reason: Reason, backend: Backend) -> Decision:
         version = 0 if snapshot is None else snapshot.version
-        return Decision(flow, backend, reason, version, position)
+        return Decision(asked, backend, reason, version, position)
 
     if home is not UNSET:
         side = side_of(home, side_names(snapshot))

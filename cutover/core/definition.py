@@ -106,7 +106,7 @@ def _migration(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flow(name: str, table: "_Table") -> Flow:
-    return Flow(name=name, weight=table.weight("weight"))
+    return Flow(name=name, weight=table.weight("weight"), was=table.former("was"))
 
 
 def _journey(name: str, table: "_Table") -> Journey:
@@ -193,6 +193,14 @@ class _Table:
         if not all(isinstance(value, str) for value in values):
             raise Wrong((*self.path, key), f"is {_shown(values)}", allowed)
         return tuple(values)
+
+    def former(self, key: str) -> tuple[str, ...]:
+        allowed = 'a name that the flow had before, such as "payment", or a list of them, latest first'
+        values: Any = self._take(key, (str, list), allowed, [])  # type: ignore[arg-type]
+        names = [values] if isinstance(values, str) else values
+        if not all(isinstance(name, str) for name in names):
+            raise Wrong((*self.path, key), f"is {_shown(values)}", allowed)
+        return tuple(names)
 
     def tables(self, key: str, read: Callable[[str, "_Table"], T]) -> dict[str, T]:
         path = (*self.path, key)

@@ -17,6 +17,7 @@ from cutover.core.checkin import LEASE
 from cutover.core.drain_part import UNKNOWN, Drain, Level, Part, Step, Stretch, common
 from cutover.core.instants import parse_instant
 from cutover.core.ledger import Change
+from cutover.core.renames import former_names, rename_keys, renames
 
 __all__ = ["DrainBook"]
 
@@ -61,6 +62,7 @@ class DrainBook:
         self._overrides: dict[str, dict[str, Override]] = {}
         self._journeys: dict[str, _Journey] = {}
         self._of: dict[str, _Journey] = {}  # by flow
+        self._former: dict[str, str] = {}  # by a name that a flow had before, the name that it has
         self._ended: dict[str, tuple[Stretch, ...]] = {}  # by journey, those before its last ttl
         self._parts: dict[Place, Part] = {}
 
@@ -74,6 +76,7 @@ class DrainBook:
         book._cohorts = {flow: dict(own) for flow, own in self._cohorts.items()}
         book._overrides = {flow: dict(own) for flow, own in self._overrides.items()}
         book._journeys, book._of = self._journeys, self._of  # never changed, only replaced
+        book._former = self._former
         for only_turns, run in groupby(changes, _only_turns):
             if only_turns:
                 book._take_turns(run)
@@ -128,6 +131,7 @@ class DrainBook:
         effects = change.effects
         if MATTERS.isdisjoint(effects):
             return
+        self._rename(effects)
         before = self._remembered(effects)
         self._merge(effects)
         ended = self._end_stretches(before, change)
@@ -145,6 +149,26 @@ class DrainBook:
         if journeys is not None:
             self._journeys = {journey["name"]: _journey(journey) for journey in journeys}
             self._of = {flow: journey for journey in self._journeys.values() for flow in journey.flows}
+
+    def _rename(self, effects: Mapping[str, Any]) -> None:
+        """
+        Go on with what is known of a flow under the name that a change gives it.
+        """
+        flows = effects.get("definition", {}).get("flows", ())
+        names = renames(self._dials, self._former, former_names(flows))
+        if flows:
+            self._former = {old: flow for flow, was in former_names(flows).items() for old in was}
+        if not names:
+            return
+        self._dials = rename_keys(self._dials, names)
+        self._cohorts = rename_keys(self._cohorts, names)
+        self._overrides = rename_keys(self._overrides, names)
+        self._parts = {(name, names.get(flow, flow)): part for (name, flow), part in self._parts.items()}
+        self._journeys = {
+            name: attrs.evolve(journey, flows=tuple(names.get(flow, flow) for flow in journey.flows))
+            for name, journey in self._journeys.items()
+        }
+        self._of = {flow: journey for journey in self._journeys.values() for flow in journey.flows}
 
     def _with(self, flow: str) -> tuple[str, ...]:
         journey = self._of.get(flow)

@@ -17,6 +17,7 @@ import attrs
 from cutover.core.backend import Backend
 from cutover.core.checkin import LEASE, CheckIn, Counted, Fleet, InstanceState, Kind, Totals, add, minute_of
 from cutover.core.drain import reach
+from cutover.core.migration import Migration
 from cutover.core.progress import weighted_progress
 from cutover.core.snapshot import Head, Snapshot, Turned
 
@@ -28,9 +29,11 @@ __all__ = [
     "Sides",
     "Window",
     "by_flow",
+    "called_now",
     "effective_progress",
     "instance_state",
     "last_calls",
+    "may_be_new",
     "recent",
     "states",
 ]
@@ -100,6 +103,31 @@ class Recent:
     requests: Sides
     window: Window
     since: datetime
+
+
+def called_now(fleet: Fleet, definition: Migration) -> Fleet:
+    """
+    Give what was counted for a flow under a name that it had before as counted for the name that it has.
+    """
+    if not definition.former:
+        return fleet
+
+    def named(totals: Totals) -> Totals:
+        return add({counted._replace(flow=definition.current(counted.flow)): n} for counted, n in totals.items())
+
+    instances = (
+        attrs.evolve(
+            report,
+            since_version=named(report.since_version),
+            mismatches=tuple(attrs.evolve(m, flow=definition.current(m.flow)) for m in report.mismatches),
+        )
+        for report in fleet.instances
+    )
+    return Fleet(
+        instances=tuple(instances),
+        minutes={minute: named(totals) for minute, totals in fleet.minutes.items()},
+        hours={hour: named(totals) for hour, totals in fleet.hours.items()},
+    )
 
 
 def instance_state(report: CheckIn, change: Head, chain: Mapping[int, str], *, now: datetime) -> InstanceState:
@@ -227,12 +255,15 @@ def effective_progress(snapshot: Snapshot, traffic: Mapping[str, Recent]) -> Fra
     for flow, measured in traffic.items():
         if (share := measured.requests.ratio) is not None:
             shares[flow] = share
-        elif measured.window is Window.SINCE_CHANGE or _may_be_new(snapshot, flow):
+        elif measured.window is Window.SINCE_CHANGE or may_be_new(snapshot, flow):
             return None
     return weighted_progress(snapshot.definition, shares, snapshot.work)
 
 
-def _may_be_new(snapshot: Snapshot, flow: str) -> bool:
+def may_be_new(snapshot: Snapshot, flow: str) -> bool:
+    """
+    Tell whether some key of a flow may be on NEW, by a dial or an override.
+    """
     dials = (snapshot.effective_parts(flow, cohort) for cohort in (None, *snapshot.cohorts_of(flow)))
     return any(dials) or any(o.backend is Backend.NEW for o in snapshot.effective_overrides(flow).values())
 

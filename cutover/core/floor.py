@@ -73,6 +73,7 @@ def floor_of(emergencies: Iterable[Emergency], definition: Migration | None) -> 
     named = {flow for emergency in emergencies for flow in emergency.flows}
     if definition is None:
         return frozenset(named)
+    named = {definition.current(flow) for flow in named}
     known = (definition.together_with(flow) if flow in definition.flows else (flow,) for flow in named)
     return frozenset(flow for together in known for flow in together)
 

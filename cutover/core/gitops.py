@@ -101,7 +101,7 @@ def _evictions(definition: Migration, given: Mapping[str, Any], version: int) ->
     for flow, number in given.items():
         if type(number) is not int or not 1 <= number <= version:
             raise Wrong(("evict", flow), f"is {_shown(number)}", f"1 to {version}, the version that ends visits on NEW")
-        for member in definition.together_with(flow):
+        for member in definition.names_of(definition.together_with(flow)):
             evictions[member] = max(Eviction(EPOCH, number), evictions.get(member, Eviction(EPOCH, number)))
     return evictions
 

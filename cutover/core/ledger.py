@@ -21,6 +21,7 @@ from cutover.core.instants import format_instant, parse_instant
 from cutover.core.merge import difference, merge
 from cutover.core.migration import frozen_mapping
 from cutover.core.moves import turned_flows
+from cutover.core.renames import renamed
 from cutover.core.schema import SCHEMA, check_schema
 from cutover.core.snapshot import NO_HASH, Head, Snapshot, Turned
 from cutover.errors import ConfigurationError, Corrupt
@@ -261,7 +262,7 @@ def _turned(before: Snapshot | None, after: Snapshot, turned: Turned) -> dict[st
     flows = after.definition.flows
     if before is None:
         return dict.fromkeys(flows, turned)
-    now = turned_flows(before, after)
+    now, before = turned_flows(before, after), renamed(before, after.definition)
     return {flow: turned if flow in now else before.turned_by(flow) for flow in flows}
 
 

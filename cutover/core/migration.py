@@ -3,7 +3,7 @@ The definition of one migration: its flows, journeys, work items, cohorts and da
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from os import PathLike
@@ -105,14 +105,28 @@ class Flow:
 
     Attributes:
         weight: Its share of the overall progress, relative to the other weights; positive.
+        was: The names that it had before, latest first. A process that still asks for one of them gets this flow.
     """
 
     name: str
     weight: Decimal = Decimal(1)
+    was: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         _check_name(("flows", self.name), self.name)
         _check_weight(("flows", self.name, "weight"), self.weight)
+        path = ("flows", self.name, "was")
+        for name in self.was:
+            _check_name(path, name)
+        if self.name in self.was or len(set(self.was)) != len(self.was):
+            raise Wrong(path, f"is {list(self.was)}", "names that the flow had before, each once")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """
+        The name that it has, and those that it had.
+        """
+        return (self.name, *self.was)
 
 
 @attrs.frozen(kw_only=True)
@@ -137,10 +151,6 @@ class Journey:
         _check_name(path, self.name)
         if not self.flows or len(set(self.flows)) != len(self.flows):
             raise Wrong((*path, "flows"), f"is {list(self.flows)}", "at least one flow, each once")
-        if (length := len(" ".join(self.flows))) > MOST_NAMED:
-            raise Wrong(
-                (*path, "flows"), f"has names of {length} characters, with blanks between", f"up to {MOST_NAMED}"
-            )
         if not timedelta(seconds=1) <= self.ttl <= LONGEST_VISIT or self.ttl.microseconds:
             raise Wrong((*path, "ttl"), f"is {self.ttl}", "whole seconds, 1s to 365d")
         if not timedelta(seconds=1) <= self.idle <= self.ttl or self.idle.microseconds:
@@ -189,6 +199,7 @@ class Migration:
         deadline: The last day, all of it.
         timezone: IANA name; days in reports, windows and forecasts are days there.
         flows: By name, in the order of the file, as are `journeys`, `work` and `cohorts`.
+        former: By a name that a flow had before, the name that it has.
     """
 
     name: str
@@ -204,6 +215,11 @@ class Migration:
     journeys: Mapping[str, Journey] = attrs.field(factory=dict, converter=frozen_mapping)
     work: Mapping[str, WorkItem] = attrs.field(factory=dict, converter=frozen_mapping)
     cohorts: Mapping[str, Cohort] = attrs.field(factory=dict, converter=frozen_mapping)
+    former: Mapping[str, str] = attrs.field(init=False, eq=False, repr=False)
+
+    @former.default
+    def _former(self) -> Mapping[str, str]:
+        return frozen_mapping({name: flow.name for flow in self.flows.values() for name in flow.was})
 
     def __attrs_post_init__(self) -> None:
         _check_name(("name",), self.name)
@@ -226,7 +242,18 @@ class Migration:
                 raise Wrong((name,), f"is {day}", f"{FIRST_DAY} to {LAST_DAY}")
         if self.started and self.deadline and self.started > self.deadline:
             raise Wrong(("deadline",), f"is {self.deadline}", f"{self.started} (started) or later")
+        self._check_former()
         self._check_journeys()
+
+    def _check_former(self) -> None:
+        for flow in self.flows.values():
+            for name in flow.was:
+                path = ("flows", flow.name, "was")
+                if name in self.flows or name in self.journeys:
+                    kind = "flow" if name in self.flows else "journey"
+                    raise Wrong(path, f"names {name!r}, which is a {kind}", "a name that no flow and no journey has")
+                if self.former[name] != flow.name:
+                    raise Wrong(path, f"names {name!r}, as {self.former[name]!r} does", "a name for one flow")
 
     def _check_journeys(self) -> None:
         taken: dict[str, str] = {}
@@ -245,6 +272,10 @@ class Migration:
                         "each flow in at most one journey",
                     )
                 taken[flow] = journey.name
+            if (length := len(" ".join(self.names_of(journey.flows)))) > MOST_NAMED:
+                raise Wrong(
+                    (*path, "flows"), f"has names of {length} characters, with blanks between", f"up to {MOST_NAMED}"
+                )
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
@@ -274,6 +305,19 @@ class Migration:
         from cutover.core.definition import read_definition  # noqa: PLC0415 - it builds these values
 
         return cls(**read_definition(text, source))
+
+    def current(self, name: str) -> str:
+        """
+        Give the name that a flow has, for a name that it had before; any other name as it is.
+        """
+        return self.former.get(name, name)
+
+    def names_of(self, flows: Iterable[str]) -> tuple[str, ...]:
+        """
+        Give the names of flows, and those that they had before.
+        """
+        known = (self.flows.get(flow) for flow in flows)
+        return tuple(name for flow in known if flow is not None for name in flow.names)
 
     def journey_of(self, flow: str) -> Journey | None:
         """
@@ -321,7 +365,7 @@ class Migration:
             "timezone": self.timezone,
             "salt": self.salt,
             "scheme": self.scheme,
-            "flows": [{"name": f.name, "weight": f"{f.weight:f}"} for f in self.flows.values()],
+            "flows": [_flow_document(flow) for flow in self.flows.values()],
             "journeys": [
                 {
                     "name": j.name,
@@ -385,8 +429,18 @@ def _named(document: Mapping[str, Any], name: str, read: Callable[[Mapping[str, 
     return result
 
 
+def _flow_document(flow: Flow) -> dict[str, Any]:
+    # A field of a later minor: a definition that was written without it must stay the same definition.
+    later = {"was": list(flow.was)} if flow.was else {}
+    return {"name": flow.name, "weight": f"{flow.weight:f}", **later}
+
+
 def _flow(document: Mapping[str, Any]) -> Flow:
-    return Flow(name=field(document, "name", str), weight=Decimal(field(document, "weight", str)))
+    return Flow(
+        name=field(document, "name", str),
+        weight=Decimal(field(document, "weight", str)),
+        was=items({"was": [], **document}, "was", str),
+    )
 
 
 def _journey(document: Mapping[str, Any]) -> Journey:

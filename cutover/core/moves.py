@@ -8,6 +8,7 @@ import attrs
 
 from cutover.core.backend import Backend
 from cutover.core.percent import format_percent
+from cutover.core.renames import renamed
 from cutover.core.snapshot import Override, Snapshot
 
 __all__ = ["Move", "moves", "turned_flows"]
@@ -52,6 +53,7 @@ def moves(before: Snapshot | None, after: Snapshot) -> tuple[Move, ...]:
     """
     if before is None:
         return ()
+    before = renamed(before, after.definition)
     flows = dict.fromkeys((*before.definition.flows, *after.definition.flows))
     return tuple(move for flow in flows for move in _moves_of(flow, before, after))
 
@@ -60,6 +62,7 @@ def turned_flows(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
     """
     Name the flows of which the step may send a key to another side, be it by ending visits on NEW.
     """
+    before = renamed(before, after.definition)
     return tuple(flow for flow in after.definition.flows if _is_turned(flow, before, after))
 
 

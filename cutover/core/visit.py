@@ -21,6 +21,7 @@ RENEW_AFTER: Final = 60  # seconds; a token that is written at each step would b
 
 Order = tuple[int, int]  # an epoch and a version
 
+NO_NAMES: Final[Mapping[str, str]] = {}
 UNVERSIONED: Final[Order] = (0, 0)  # entered before any snapshot was known, on OLD
 
 
@@ -124,20 +125,30 @@ class Claims(NamedTuple):
         return claims
 
 
-def entered(journey: Journey, decide: Callable[[str], Backend]) -> dict[str, Backend]:
+def entered(
+    journey: Journey, decide: Callable[[str], Backend], former: Mapping[str, str] = NO_NAMES
+) -> dict[str, Backend]:
     """
     Give the sides of a visit that begins: every flow is decided once, those of a `together` journey as one.
 
     Args:
         decide: Gives the side that the flags say for a flow and the visit's key.
+        former: By a name that a flow had before, the name that it has. A visit holds the side under each of them, so
+            that processes of an older release keep it too.
     """
     if journey.together:
-        return dict.fromkeys(journey.flows, decide(journey.flows[0]))
-    return {flow: decide(flow) for flow in journey.flows}
+        sides = dict.fromkeys(journey.flows, decide(journey.flows[0]))
+    else:
+        sides = {flow: decide(flow) for flow in journey.flows}
+    return _with_former(sides, former)
 
 
 def resumed(
-    journey: Journey | None, claims: Claims, evictions: Mapping[str, Order], decide: Callable[[str], Backend]
+    journey: Journey | None,
+    claims: Claims,
+    evictions: Mapping[str, Order],
+    decide: Callable[[str], Backend],
+    former: Mapping[str, str] = NO_NAMES,
 ) -> tuple[dict[str, Backend], bool]:
     """
     Give the sides of a visit that goes on, and whether it was evicted.
@@ -151,8 +162,13 @@ def resumed(
         journey: As it is defined now; None where it is not, or not known.
         evictions: By flow, the (epoch, version) of its last eviction; as in `Snapshot.evictions`.
         decide: As for `entered`.
+        former: As for `entered`. A flow that was renamed since keeps the side that the token says under an older name.
     """
     sides = dict(claims.sides)
+    for old, flow in former.items():
+        if old in sides:
+            sides.setdefault(flow, sides[old])
+    claims = claims._replace(sides=dict(sides)) if former else claims
     flows = () if journey is None else journey.flows
     evicted = _evicted(journey, claims, evictions)
     for flow in evicted:
@@ -165,7 +181,11 @@ def resumed(
         followed = _followed(journey, claims, sides)
         for flow in newcomers:
             sides[flow] = followed or decide(flow)
-    return sides, bool(evicted)
+    return _with_former(sides, former), bool(evicted)
+
+
+def _with_former(sides: dict[str, Backend], former: Mapping[str, str]) -> dict[str, Backend]:
+    return {**sides, **{old: sides[flow] for old, flow in former.items() if flow in sides}} if former else sides
 
 
 def _evicted(journey: Journey | None, claims: Claims, evictions: Mapping[str, Order]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import attrs
 
 from cutover.core.backend import UNSET, Backend, Decision, Unset, side_of
-from cutover.core.break_glass import EVERY_FLOW
+from cutover.core.break_glass import reached_by
 from cutover.core.bucketing import PARTS, digest_of, key_bytes
 from cutover.core.checkin import Fleet
 from cutover.core.decide import decide
@@ -92,6 +92,7 @@ def explanation_of(
         ConfigurationError: If there is no such flow or cohort.
     """
     definition = snapshot.definition
+    flow = definition.current(flow)
     for what, name, known in (("flow", flow, definition.flows), ("cohort", cohort, definition.cohorts)):
         if name is not None and name not in known:
             raise ConfigurationError(f"there is no {what} {name!r}; allowed: {', '.join(known) or 'none is defined'}")
@@ -120,7 +121,7 @@ def _home(snapshot: Snapshot, home: object | Unset) -> Rule:
 
 
 def _break_glass(snapshot: Snapshot, flow: str, fleet: Fleet) -> Rule:
-    lines = {EVERY_FLOW, *snapshot.definition.together_with(flow)}
+    lines = reached_by(snapshot.definition, flow)
     found = sum(not lines.isdisjoint(report.break_glass) for report in fleet.instances)
     if not found:
         return Rule(name="break-glass", says="no instance reports a line for it")

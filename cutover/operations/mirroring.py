@@ -12,6 +12,7 @@ import attrs
 from cutover.core.backend import Backend
 from cutover.core.changes import Proposal
 from cutover.core.instants import format_instant
+from cutover.core.renames import renames_of
 from cutover.errors import ConfigurationError, Refused, StoreError, Unavailable
 from cutover.mirror.base import Act, Intent, Outbox, Shortfall, State
 from cutover.mirror.functions import other_side
@@ -207,6 +208,7 @@ class Mirrors:
         Refuse what moves keys or visits of a flow whose writes have not all reached both sides. A rollback is never
         refused: it sends nobody to NEW.
         """
+        self._refuse_renames(proposal)
         if proposal.verb not in NEVER_REFUSED or any(move.to_new for move in proposal.moves):
             self._refuse(proposal)
 
@@ -229,6 +231,18 @@ class Mirrors:
         except StoreError as error:
             notes = [f"what OLD lacks of mirrored writes is not known: {error}"]
         return attrs.evolve(proposal, notes=(*proposal.notes, *notes))
+
+    def _refuse_renames(self, proposal: Proposal) -> None:
+        before = proposal.before
+        names = {} if before is None else renames_of(before.definition, proposal.after.definition)
+        shortfalls = self._shortfalls(proposal.after.migration, names)
+        late = [one for one in shortfalls if one.backlog or _is_built(one)]
+        if late:
+            flows = ", ".join(sorted({one.rule.flow for one in late}))
+            raise Refused(
+                f"{flows} cannot be renamed while its writes are mirrored: they are kept and counted under this name",
+                details=[described(one) for one in late],
+            )
 
     def _refuse(self, proposal: Proposal) -> None:
         shortfalls = self._shortfalls(proposal.after.migration, _moved(proposal))
@@ -269,7 +283,8 @@ class Mirrors:
 
 def _moved(proposal: Proposal) -> frozenset[str]:
     # A dial that was lowered before moves no key any more, and visits on NEW all the same.
-    return proposal.evicted.union(move.flow for move in proposal.moves)
+    moved = proposal.evicted.union(move.flow for move in proposal.moves)
+    return moved.union(proposal.after.definition.names_of(moved))
 
 
 def _is_built(one: Shortfall) -> bool:

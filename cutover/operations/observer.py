@@ -10,6 +10,7 @@ from typing import Self
 from cutover.clock import utc_now
 from cutover.core.backend import UNSET, Unset
 from cutover.core.checkin import Fleet
+from cutover.core.fleet import called_now
 from cutover.core.ledger import Change, Expectation, Verification
 from cutover.core.snapshot import Snapshot
 from cutover.errors import ConfigurationError, Corrupt, StoreError, Unavailable
@@ -147,7 +148,7 @@ class Observer:
             store=store.url,
             durability=store.durability.value if isinstance(store, Store) else "",
             snapshot=snapshot,
-            fleet=fleet,
+            fleet=called_now(fleet, snapshot.definition),
             trail=self._trail,
             age=self._age,
             problem=problem,
@@ -189,7 +190,9 @@ class Observer:
         Args:
             hours: Count only the last hours, the one that runs included.
         """
-        return compared(self.fleet(), self.snapshot(), flow=flow, hours=hours, now=self._now())
+        fleet, snapshot = self.fleet(), self.snapshot()
+        fleet = called_now(fleet, snapshot.definition)
+        return compared(fleet, snapshot, flow=flow, hours=hours, now=self._now())
 
     def explain(
         self, target: str, key: object, *, cohort: str | None = None, home: object | Unset = UNSET
@@ -205,18 +208,20 @@ class Observer:
         basis = self._read(self.migration)
         return explanation_of(basis.current, target, key, cohort=cohort, home=home, secret=basis.secret, fleet=fleet)
 
-    def wait(self, change: Change, *, timeout: float | timedelta = 30) -> Confirmation:
+    def wait(self, change: Change, *, timeout: float | timedelta = 30, confirmed: bool = False) -> Confirmation:
         """
         Wait until every router process runs a change; lost ones do not block.
 
         Args:
             timeout: Seconds.
+            confirmed: It is agreed that processes ask for names which the definition lacks. Otherwise a change that
+                may have raised a dial is not complete while one does.
 
         Returns:
             Which processes run it and which do not, when that was so or the time was over.
         """
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        return wait_for(self._writable(), change, epoch=self.snapshot().epoch, timeout=seconds, now=self._now)
+        return wait_for(self._writable(), change, self.snapshot(), timeout=seconds, now=self._now, confirmed=confirmed)
 
     def _writable(self) -> Store:
         if not isinstance(self.store, Store):

@@ -15,6 +15,8 @@ from cutover.core.bucketing import PARTS
 from cutover.core.checkin import Fleet, InstanceState, Kind
 from cutover.core.drain import Draining, draining
 from cutover.core.fleet import FAILED, Recent, Sides, Window, by_flow, effective_progress, last_calls, recent, states
+from cutover.core.lacking import lacking
+from cutover.core.names import is_known
 from cutover.core.percent import format_percent
 from cutover.core.progress import HISTORY, forecast, target_progress, target_ratio
 from cutover.core.snapshot import Snapshot, Turned
@@ -81,6 +83,7 @@ def status_of(facts: Facts, *, now: datetime) -> Status:
         instances=instances,
         exceptions=snapshot.exceptions(definition.flows),
         last=facts.trail.last,
+        unknown=lacking(facts.fleet.instances, definition, now=now),
     )
 
 
@@ -88,7 +91,7 @@ def instances_of(fleet: Fleet, snapshot: Snapshot, *, now: datetime) -> tuple[In
     """
     Describe every router process, by name, host and process id.
     """
-    by_id = states(fleet, snapshot.head, now=now)
+    by_id, definition = states(fleet, snapshot.head, now=now), snapshot.definition
     described = (
         Instance(
             id=report.instance,
@@ -102,6 +105,8 @@ def instances_of(fleet: Fleet, snapshot: Snapshot, *, now: datetime) -> tuple[In
             seen=report.at,
             age=now - report.at,
             break_glass=report.break_glass,
+            asks=report.asks,
+            unknown=frozenset(one for one in report.asks if not is_known(definition, one.kind, one.name)),
         )
         for report in fleet.instances
     )

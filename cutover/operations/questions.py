@@ -12,14 +12,19 @@ import attrs
 
 from cutover.core.changes import Proposal
 from cutover.core.checkin import Fleet
+from cutover.core.drops import drops
+from cutover.core.lacking import SPLITS, Asking, Lacking, asked_for, lacking
 from cutover.core.ledger import Change, Expectation
+from cutover.core.names import NameKind, closest, is_known
+from cutover.core.renames import renamed, renames_of
 from cutover.errors import Refused, Unavailable
 from cutover.stores.base import Source, Store
 
-__all__ = ["Ask", "Question", "Situation", "questions", "refuse"]
+__all__ = ["SPLIT", "Ask", "Question", "Situation", "questions", "raises", "refuse"]
 
 NEVER_ASKED: Final = ("rollback",)
 RECENT: Final = timedelta(hours=1)
+SPLIT: Final = "Live instances ask for names that the definition lacks, so a visit may be on both sides"
 FEW_CHANGES: Final = 32  # as many as are read first
 
 
@@ -132,6 +137,69 @@ def _moved_by_definition(situation: Situation) -> Iterator[Question]:
         yield Question(text="This definition moves users", details=tuple(str(move) for move in moves))
 
 
+def _dropped(situation: Situation) -> Iterator[Question]:
+    proposal = situation.proposal
+    for drop in drops(proposal.before, proposal.after) if proposal.verb == "apply" else ():
+        text = f"{drop}"
+        yield Question(text=f"{text[0].upper()}{text[1:]}", details=(drop.remedy,))
+
+
+def _removed(situation: Situation) -> Iterator[Question]:
+    """
+    Ask before a definition takes away a name that a live process asks for, at whatever percentage.
+    """
+    before, after = situation.proposal.before, situation.proposal.after.definition
+    if situation.proposal.verb != "apply" or before is None:
+        return
+    names = renames_of(before.definition, after)
+    lines = []
+    for (kind, name), asking in asked_for(situation.fleet.instances, now=situation.now).items():
+        if kind not in SPLITS or not is_known(before.definition, kind, name):
+            continue
+        was, now = before.definition.current(name), after.current(name)
+        if not is_known(after, kind, name):
+            lines.append(str(Lacking(kind=kind, name=name, closest=closest(after, kind, name), asking=asking)))
+        elif kind is NameKind.FLOW and names.get(was, was) != now:
+            lines.append(f"{_who(asking)} for the flow {name}, which was {was} and would be {now}")
+        elif name in after.former and (older := [one for one in asking if one.report.asked is None]):
+            lines.append(
+                f"{_who(older)} for the flow {name}; this older library does not know the former name of {now}"
+            )
+    if lines:
+        yield Question(text="This definition takes away names that live instances ask for", details=tuple(lines))
+
+
+def _unknown(situation: Situation) -> Iterator[Question]:
+    """
+    Ask before a dial is raised while a live process asks for a flow or journey that the definition lacks.
+    """
+    if situation.proposal.before is None or not raises(situation.proposal):
+        return
+    definition = situation.proposal.after.definition
+    found = [one for one in lacking(situation.fleet.instances, definition, now=situation.now) if one.splits]
+    if found:
+        yield Question(text=SPLIT, details=tuple(map(str, found)))
+
+
+def raises(proposal: Proposal) -> bool:
+    """
+    Tell whether a change raises a dial, also one that another flow holds down, or may bring a key to NEW.
+    """
+    if any(move.to_new for move in proposal.moves):
+        return True
+    if proposal.before is None:
+        return False
+    after, before = proposal.after, renamed(proposal.before, proposal.after.definition)
+    flows = [flow for flow in after.definition.flows if flow in before.definition.flows]
+    cohorts = (None, *after.definition.cohorts)
+    return any(after.own_parts(flow, c) > before.own_parts(flow, c) for flow in flows for c in cohorts)
+
+
+def _who(asking: Sequence[Asking]) -> str:
+    first, *more = map(str, asking)
+    return f"{first} and {len(more)} more ask" if more else f"{first} asks"
+
+
 def _rolled_back(situation: Situation) -> Iterator[Question]:
     """
     Ask before users come to NEW soon after somebody else's rollback, unless the actor expects it or a later change.
@@ -176,7 +244,10 @@ def _adopted(situation: Situation) -> Iterator[Question]:
 
 ORDER: Final[tuple[Callable[[Situation], Iterator[Question]], ...]] = (
     _another_migration,
+    _dropped,
+    _removed,
     _moved_by_definition,
+    _unknown,
     _rolled_back,
     _evicted,
     _adopted,

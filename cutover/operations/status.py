@@ -15,7 +15,9 @@ from cutover.core.bucketing import PARTS
 from cutover.core.checkin import InstanceState, titled
 from cutover.core.fleet import WINDOW, Calls, Recent
 from cutover.core.instants import format_instant
+from cutover.core.lacking import Lacking
 from cutover.core.ledger import Change
+from cutover.core.names import Asked
 from cutover.core.schema import SCHEMA
 from cutover.core.snapshot import Head
 from cutover.core.stages import Stage
@@ -242,6 +244,8 @@ class Instance:
     seen: datetime
     age: timedelta
     break_glass: tuple[str, ...]
+    asks: tuple[Asked, ...] = ()
+    unknown: frozenset[Asked] = frozenset()
 
     @property
     def version(self) -> str:
@@ -276,6 +280,10 @@ class Instance:
             "seen": _instant(self.seen),
             "age_seconds": _seconds(self.age),
             "break_glass": list(self.break_glass),
+            "asks": [
+                {"kind": one.kind.value, "name": one.name, "requests": one.requests, "known": one not in self.unknown}
+                for one in self.asks
+            ],
         }
 
 
@@ -294,6 +302,7 @@ class Status:
         frozen: The change that froze it; None where nothing is known of one.
         exceptions: Who is not where the dial of a flow puts them: cohorts and overrides, with the flows that they move.
         last: The last changes, oldest first.
+        unknown: What live instances ask for by name and the definition lacks.
     """
 
     at: datetime
@@ -318,6 +327,7 @@ class Status:
     instances: tuple[Instance, ...]
     exceptions: tuple[str, ...]
     last: tuple[Change, ...]
+    unknown: tuple[Lacking, ...] = ()
 
     @property
     def zone(self) -> ZoneInfo:
@@ -368,6 +378,7 @@ class Status:
             ],
             "instances": {state.value: self.count(state) for state in InstanceState},
             "gaps": [{**lost.identity(), "since": _instant(lost.seen)} for lost in self.lost()],
+            "unknown": [one.document() for one in self.unknown],
         }
 
     def _frozen_document(self) -> dict[str, Any] | None:

@@ -139,9 +139,13 @@ class FlowPlan:
 def compile_flow(flow: str, given: Circumstances, cells: FlowCells) -> FlowPlan:
     """
     Compile what holds for one flow.
+
+    Args:
+        flow: The name that the application asks for, which may be one that the flow had before.
     """
     snapshot, decisions = given.snapshot, cells.decisions
     definition = None if snapshot is None else snapshot.definition
+    flow = flow if definition is None else definition.current(flow)
     forced = broken_glass(given.break_glass, definition, flow)
     known = snapshot is not None and flow in snapshot.definition.flows
     fixed = decisions[Backend.OLD, Reason.DEFAULT]

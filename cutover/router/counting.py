@@ -14,15 +14,18 @@ from operator import length_hint
 from typing import Any, Protocol
 
 from cutover.core.backend import Backend, Reason
+from cutover.core.bucketing import well_formed
 from cutover.core.checkin import Counted, Kind
 from cutover.core.comparison import Verdict
+from cutover.core.names import LONGEST_ASKED
 
-__all__ = ["OUTCOMES", "Cell", "Counting", "Durations", "FlowCells", "VisitCells"]
+__all__ = ["OUTCOMES", "Cell", "Counting", "Durations", "FlowCells", "StrangerCells", "VisitCells"]
 
 ONLY_OLD = frozenset({Reason.HOME_UNKNOWN, Reason.DEFAULT, Reason.NO_KEY})
 BY_KEY = (Reason.OVERRIDE, Reason.COHORT, Reason.PERCENT, Reason.NO_KEY)  # neither a home nor a visit decided
 OUTCOMES = ("ok", "error", "cancelled", "unknown")  # of a call to a back end; a closed set
 
+MOST_STRANGERS = 1000  # names
 
 Durations = deque[float]  # of calls, in seconds; waiting for the histogram
 MOST_WAITING = 131_072  # where nobody takes them over, the oldest are dropped
@@ -168,6 +171,12 @@ class FlowCells:
         yield from self.shadows.values()
         yield from tuple(self._bypasses.values())
 
+    def count_requests(self) -> int:
+        """
+        Give how many decisions were counted, those of load tests, probes and bots among them.
+        """
+        return sum(cell.total for cell in (*self.decisions.values(), *self.synthetic.values()))
+
     def watch_bypass(self, journey: str | None) -> None:
         """
         Count bare keys for the `together` journey that the flow is in now; None for none.
@@ -199,3 +208,45 @@ class VisitCells:
 
     def __iter__(self) -> Iterator[Counting]:
         return (getattr(self, event) for event in self.__slots__)
+
+    def count_uses(self) -> int:
+        """
+        Give how often a visit was entered or went on.
+        """
+        return self.entered.total + self.resumed.total
+
+
+class StrangerCells:
+    """
+    How often each name came up that nobody expected. Names are strangers' text: only the first ones are counted.
+    """
+
+    __slots__ = ("_ticks",)
+
+    def __init__(self) -> None:
+        self._ticks: dict[str, Iterator[None]] = {}
+
+    def count(self, name: str) -> None:
+        """
+        Count a name; never raises, never blocks.
+        """
+        name = name[:LONGEST_ASKED]
+        ticks = self._ticks.get(name)
+        if ticks is None:
+            if len(self._ticks) >= MOST_STRANGERS:
+                return
+            ticks = self._ticks.setdefault(name, repeat(None, sys.maxsize))
+        next(ticks)
+
+    def counts(self) -> list[tuple[str, int]]:
+        """
+        Give each name with how often it came up.
+        """
+        counts = ((name, sys.maxsize - length_hint(ticks)) for name, ticks in tuple(self._ticks.items()))
+        return [(well_formed(name).decode(), number) for name, number in counts]
+
+    def restart_counting(self) -> None:
+        """
+        Begin at zero: what was counted before a fork belongs to the parent.
+        """
+        self._ticks.clear()

@@ -11,7 +11,7 @@ from cutover.core.comparison import Compare, Redact, structure_of
 from cutover.errors import ConfigurationError
 from cutover.returned import discard, unfinished
 from cutover.router.compiled import Circumstances, FlowPlan, compile_flow
-from cutover.router.counting import Cell, FlowCells
+from cutover.router.counting import Cell, FlowCells, StrangerCells
 from cutover.router.request import Request
 from cutover.router.routing import CohortOf, Routing, Use, routing
 from cutover.router.strangers import kind_of, nameless_kind, text_of, truth
@@ -57,6 +57,7 @@ class Flow(Routing):
 
     Attributes:
         keeps: What shows its counts, and must live as long as somebody counts with it.
+        cohorts: Counts the cohorts that the migration does not have.
         migration: Whose flow it is, where that is known: of a visit of another migration, only the key counts.
         stay: For `route`: what counts and answers a visit that has the flow on OLD, and one that has it on NEW.
         switches: What was made by `switch`.
@@ -69,6 +70,7 @@ class Flow(Routing):
         "_notices",
         "_plan",
         "cells",
+        "cohorts",
         "keeps",
         "migration",
         "name",
@@ -87,6 +89,7 @@ class Flow(Routing):
         self.switches: list[Switch] = []
         self.writing: Writing | None = None
         self.cells: FlowCells = FlowCells(name)
+        self.cohorts: StrangerCells = StrangerCells()
         self._notices = notices
         self._cohort_of = cohort_of
         self.stay: tuple[Ticks, ...] = ()
@@ -385,7 +388,7 @@ class Flow(Routing):
             return self._at_home(plan, home), None
         if cohort is None and self._cohort_of is not None:
             cohort = self._asked(self._cohort_of, key)
-        cell, hash_ = plan.resolve(key, cohort if cohort is None else self._told(cohort))
+        cell, hash_ = plan.resolve(key, cohort if cohort is None else self._told(plan, cohort))
         if hash_ is None:
             self._note_nameless(key)
         return cell, hash_
@@ -395,11 +398,14 @@ class Flow(Routing):
         if kind is not None:
             self._notices.note("cutover.no_key", flow=self.name, kind=kind)
 
-    def _told(self, cohort: object) -> object:
+    def _told(self, plan: FlowPlan, cohort: object) -> object:
         if word := unfinished(cohort):
             discard(cohort)
             self._notices.note("cutover.cohort_of_failed", flow=self.name, error=f"it gave {word}")
             return None
+        name = text_of(cohort)
+        if name is not None and name not in plan.dials:
+            self.cohorts.count(name)
         return cohort
 
     def _at_home(self, plan: FlowPlan, home: object) -> Cell:

@@ -13,9 +13,10 @@ from cutover.core.backend import Backend
 from cutover.core.break_glass import unknown_lines
 from cutover.core.comparison import Mismatch
 from cutover.core.floor import lowered
+from cutover.core.names import Asked, NameKind, bounded, closest, is_known
 from cutover.core.snapshot import Snapshot
 from cutover.router.compiled import Circumstances
-from cutover.router.counting import Counting, Durations
+from cutover.router.counting import Counting, Durations, StrangerCells
 from cutover.router.flow import Flow
 from cutover.router.journey import Journey
 from cutover.router.mirrored.writing import Writing
@@ -45,6 +46,8 @@ class Holding:
         self._lines: Mapping[str, Backend] = {}
         self._floor: frozenset[str] = frozenset()
         self._flows: dict[str, Flow] = {}
+        self._asked: set[str] = set()  # the flows whose handles the application has; a journey makes others
+        self._cohorts = StrangerCells()
         self._journeys: dict[str, Journey] = {}
         self._lock = threading.Lock()
         self.loaded: threading.Event = threading.Event()
@@ -90,7 +93,11 @@ class Holding:
         Give the handle of a flow; the same one for the same name.
         """
         with self._lock:
-            return self._flow(name)
+            flow = self._flow(name)
+            if name not in self._asked:
+                self._asked.add(name)
+                self._note_unknown(NameKind.FLOW, name)
+            return flow
 
     def journey(self, name: str, tokens: Tokens, migration: str | None) -> Journey:
         """
@@ -102,9 +109,10 @@ class Holding:
         with self._lock:
             if name not in self._journeys:
                 journey = Journey(name, tokens, self._notices, self._cohort_of, migration, self._now)
+                journey.cohorts = self._cohorts
                 self._journeys[name] = journey
                 self._use_in_journey(journey)
-                self._note_unknown_journey(name)
+                self._note_unknown(NameKind.JOURNEY, name)
             return self._journeys[name]
 
     def cells(self) -> Iterator[Counting]:
@@ -137,6 +145,26 @@ class Holding:
         """
         return tuple(mismatch for shadow in self._shadows() for mismatch in tuple(shadow.kept))
 
+    def asked(self) -> tuple[Asked, ...]:
+        """
+        Give what the application asks for by name, and how often it did.
+        """
+        snapshot = self.snapshot
+        flows = [(name, self._flows[name].cells.count_requests()) for name in tuple(self._asked)]
+        journeys = [(journey.name, journey.count_uses()) for journey in tuple(self._journeys.values())]
+        asked = {NameKind.FLOW: flows, NameKind.JOURNEY: journeys, NameKind.COHORT: self._cohorts.counts()}
+        named = (Asked(kind, name, requests) for kind, many in asked.items() for name, requests in many)
+        return bounded(named, None if snapshot is None else snapshot.definition)
+
+    def unknown(self) -> tuple[Asked, ...]:
+        """
+        Give what the application asks for by name and the definition that holds here lacks.
+        """
+        snapshot = self.snapshot
+        if snapshot is None:
+            return ()
+        return tuple(one for one in self.asked() if not is_known(snapshot.definition, one.kind, one.name))
+
     def take_snapshot(self, snapshot: Snapshot, secret: bytes | None) -> None:
         """
         Route by another snapshot from now on.
@@ -144,10 +172,10 @@ class Holding:
         with self._lock:
             self._use(attrs.evolve(self._given, snapshot=snapshot, secret=secret))
         self.loaded.set()
-        for name in tuple(self._flows):
-            self._note_unknown(name)
+        for name in tuple(self._asked):
+            self._note_unknown(NameKind.FLOW, name)
         for name in tuple(self._journeys):
-            self._note_unknown_journey(name)
+            self._note_unknown(NameKind.JOURNEY, name)
         self._note_unknown_lines()
         if secret is None and any(snapshot.overrides.values()):
             self._notices.note("cutover.overrides_ignored", reason="this source does not give the secret")
@@ -181,6 +209,7 @@ class Holding:
             flow.restart_counting()
         for journey in self._journeys.values():
             journey.restart_counting()
+        self._cohorts.restart_counting()
         self._use(self._given)
 
     def _shadows(self) -> Iterator["Shadow"]:
@@ -192,8 +221,8 @@ class Holding:
         if flow is None:
             flow = self._flows[name] = Flow(name, self._notices, self._cohort_of)
             flow.writing = self.writing
+            flow.cohorts = self._cohorts
             flow.use(self._given)
-            self._note_unknown(name)
         return flow
 
     def _use(self, given: Circumstances) -> None:
@@ -214,12 +243,10 @@ class Holding:
         for name in () if snapshot is None else unknown_lines(self._lines, snapshot.definition):
             self._notices.note("cutover.break_glass_unknown", line=name, allowed="a flow, a journey or *")
 
-    def _note_unknown(self, name: str) -> None:
+    def _note_unknown(self, kind: NameKind, name: str) -> None:
         snapshot = self.snapshot
-        if snapshot is not None and name not in snapshot.definition.flows:
-            self._notices.note("cutover.flow_unknown", flow=name, migration=snapshot.migration)
-
-    def _note_unknown_journey(self, name: str) -> None:
-        snapshot = self.snapshot
-        if snapshot is not None and name not in snapshot.definition.journeys:
-            self._notices.note("cutover.journey_unknown", journey=name, migration=snapshot.migration)
+        if snapshot is None or is_known(snapshot.definition, kind, name):
+            return
+        meant = closest(snapshot.definition, kind, name)
+        facts = {kind.value: name, "migration": snapshot.migration, **({"closest": meant} if meant else {})}
+        self._notices.note("cutover.flow_unknown" if kind is NameKind.FLOW else "cutover.journey_unknown", **facts)

@@ -16,7 +16,7 @@ from cutover.core.snapshot import Snapshot
 from cutover.core.visit import UNVERSIONED, Claims, Order, entered, resumed
 from cutover.returned import discard, unfinished
 from cutover.router.compiled import Circumstances, FlowPlan
-from cutover.router.counting import Cell, VisitCells
+from cutover.router.counting import Cell, StrangerCells, VisitCells
 from cutover.router.routing import CohortOf
 from cutover.router.strangers import kind_of, nameless_kind, text_of, truth
 from cutover.router.tokens import Tokens
@@ -52,6 +52,7 @@ class JourneyPlan:
         lines: Those of the break-glass file.
         flows: What holds for each flow of the journey, of the same snapshot and lines.
         names: What a home may be called.
+        former: By a name that a flow had before, the name that it has.
     """
 
     name: str
@@ -61,6 +62,7 @@ class JourneyPlan:
     lines: Mapping[str, Backend]
     flows: Mapping[str, FlowPlan]
     names: dict[object, Backend]
+    former: Mapping[str, str]
 
     @property
     def order(self) -> Order:
@@ -85,9 +87,9 @@ class JourneyPlan:
             return self.flows[flow].resolve(key, cohort)[0].backend
 
         if claims is not None:
-            sides, evicted = resumed(self.defined, claims, self.evictions, decide)
+            sides, evicted = resumed(self.defined, claims, self.evictions, decide, self.former)
         else:
-            sides, evicted = {} if self.defined is None else entered(self.defined, decide), False
+            sides, evicted = {} if self.defined is None else entered(self.defined, decide, self.former), False
         return (self._forced(sides) if self.lines else sides), evicted
 
     def side_of_home(self, home: object) -> Backend:
@@ -108,6 +110,7 @@ class Journey:
 
     Attributes:
         keeps: What shows its counts, and must live as long as somebody counts with it.
+        cohorts: Counts the cohorts that the migration does not have.
         migration: Whose journey it is, where that is known.
     """
 
@@ -119,6 +122,7 @@ class Journey:
         "_now",
         "_plan",
         "cells",
+        "cohorts",
         "keeps",
         "migration",
         "name",
@@ -138,6 +142,7 @@ class Journey:
         self.tokens: Tokens = tokens
         self.keeps: object = None
         self.cells: VisitCells = VisitCells(name)
+        self.cohorts: StrangerCells = StrangerCells()
         self._apart = VisitCells(name)  # of synthetic visits; nobody reads them
         self._notices = notices
         self._cohort_of = cohort_of
@@ -211,6 +216,12 @@ class Journey:
         """
         next(self.cells.left.ticks)
 
+    def count_uses(self) -> int:
+        """
+        Give how often a visit was entered or went on, also by load tests, probes and bots.
+        """
+        return self.cells.count_uses() + self._apart.count_uses()
+
     def use(self, given: Circumstances, flows: Mapping[str, FlowPlan]) -> None:
         """
         Enter visits by other circumstances from now on.
@@ -229,6 +240,7 @@ class Journey:
             lines=given.break_glass,
             flows=flows,
             names=side_names(given.snapshot),
+            former={} if definition is None else definition.former,
         )
 
     def restart_counting(self) -> None:
@@ -236,6 +248,7 @@ class Journey:
         Begin at zero: what was counted before a fork belongs to the parent.
         """
         self.cells = VisitCells(self.name)
+        self._apart = VisitCells(self.name)
 
     def _brought(
         self, plan: JourneyPlan, cells: VisitCells, token: object, key: object, was: object, now: int
@@ -277,7 +290,10 @@ class Journey:
         # Not what the migration does not know: it decides nothing, and could be of any length.
         known = () if plan.snapshot is None else plan.snapshot.definition.cohorts
         name = text_of(cohort)
-        return name if name in known else None
+        if name is not None and name not in known:
+            self.cohorts.count(name)
+            return None
+        return name
 
     def _claims(
         self,

@@ -52,10 +52,12 @@ REPORT: Final[Schema] = {
 }
 RAN: Final = _many({"type": "array", "prefixItems": [FROM_ONE, FROM_ONE, COUNT], "minItems": 3, "maxItems": 3})
 PLACES: Final = _many({"type": "array", "items": TEXT, "minItems": 3, "maxItems": 3})
+ASKED: Final = _many({"type": "array", "prefixItems": [TEXT, TEXT, COUNT], "minItems": 3, "maxItems": 3})
 LATER: Final[Mapping[str, Any]] = {
     "ran": RAN,
     "name": TEXT,
     "mismatches": _many(_object({"flow": TEXT, "at": INSTANT, "differences": PLACES})),
+    "asked": ASKED,
 }
 
 SCHEMAS: Final[Mapping[str, Any]] = MappingProxyType(

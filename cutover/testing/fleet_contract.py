@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cutover.core.checkin import FOLD_AFTER, TOO_LATE, CheckIn, Counted, Fleet, Kind, Ran, Totals, add, minute_of
 from cutover.core.comparison import Mismatch, Verdict
+from cutover.core.names import Asked, NameKind
 from cutover.core.snapshot import Head
 from cutover.stores.base import Store
 from cutover.testing.store_helpers import MIGRATION, NOW, counted, report, write
@@ -59,11 +60,26 @@ class FleetContract:
             name="checkout 東京",
             ran=(Ran(1, 40, timedelta(seconds=9)), Ran(2, 41, timedelta(seconds=3))),
             mismatches=(Mismatch(flow="pay", at=NOW, differences=(("items.0", "int", "東京"), ("", "a", "b"))),),
+            asked=(
+                Asked(NameKind.COHORT, "Staff", 0),
+                Asked(NameKind.FLOW, "pay", 7),
+                Asked(NameKind.FLOW, "支払い\n\x00\u202e", 2**52),
+            ),
         )
         store.check_in(MIGRATION, given, now=NOW)
 
         expected = Fleet(instances=(attrs.evolve(given, minutes={}),), minutes={MINUTE: {counted(): 5}})
         assert expected == store.fleet(MIGRATION)
+
+    def test_report_of_an_older_library(self, store: Store) -> None:
+        """
+        A report that does not say what its application asks for comes back as such, not as one that asks for nothing.
+        """
+        write(store)
+        for number, asked in enumerate((None, ())):
+            store.check_in(MIGRATION, report("ab"[number], asked=asked), now=NOW)
+
+        assert [instance.asked for instance in store.fleet(MIGRATION).instances] == [None, ()]
 
     def test_dated_by_the_store(self, store: Store) -> None:
         """

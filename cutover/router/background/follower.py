@@ -279,6 +279,7 @@ class Follower:
             regressed=self.regressed,
             break_glass=self._holding.break_glass,
             mismatches=self._holding.mismatches(),
+            asked=self._holding.asked(),
             closing=closing,
         )
 

@@ -112,6 +112,7 @@ class Housekeeper:
         self._telemetry.refresh_counters()
         self._telemetry.refresh_durations()
         self._telemetry.refresh_age()
+        self._telemetry.show_unknown(self._holding.unknown())
         answers = monotonic() - self._follower.stepped < SILENT_STORE
         self._telemetry.show_health(store_up=self._follower.store_up and answers, regressed=self._follower.regressed)
         self._notices.log()

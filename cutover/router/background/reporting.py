@@ -13,6 +13,7 @@ from time import monotonic
 from cutover.clock import utc_now
 from cutover.core.checkin import MOST_RAN, TOO_LATE, CheckIn, Counted, Ran, minute_of
 from cutover.core.comparison import Mismatch
+from cutover.core.names import Asked
 from cutover.core.schema import READS
 from cutover.core.snapshot import Head
 from cutover.router.counting import Counting
@@ -112,6 +113,7 @@ class Reporter:
         regressed: bool,
         break_glass: Iterable[str] = (),
         mismatches: tuple[Mismatch, ...] = (),
+        asked: tuple[Asked, ...] = (),
         closing: bool = False,
     ) -> CheckIn:
         """
@@ -135,6 +137,7 @@ class Reporter:
                 regressed=regressed,
                 break_glass=tuple(break_glass),
                 mismatches=mismatches,
+                asked=asked,
                 closing=self._closing,
                 minutes={minute: dict(totals) for minute, totals in self._minutes.items()},
                 since_version=dict(self._since_version),

@@ -9,7 +9,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 from cutover.core.checkin import Fleet, InstanceState
-from cutover.core.fleet import effective_progress, recent, states
+from cutover.core.fleet import called_now, effective_progress, recent, states
+from cutover.core.lacking import lacking
 from cutover.core.progress import forecast, target_progress
 from cutover.core.snapshot import Snapshot
 from cutover.router.metrics.instruments import GATE, FreshGauge, Labels
@@ -22,6 +23,7 @@ NAMES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "progress_effective_ratio": ("Overall progress that users see", ()),
     "forecast_timestamp_seconds": ("When it would be complete at its mean pace so far", ()),
     "instances": ("Processes that route, by how they stand to the store", ("state",)),
+    "unknown_name_instances": ("Processes that ask for a name which the migration lacks", ("kind", "name")),
 }
 
 
@@ -50,6 +52,7 @@ class FleetGauges:
         """
         Show the fleet as it is; what cannot be measured now has no series.
         """
+        fleet = called_now(fleet, snapshot.definition)
         traffic = recent(fleet, snapshot, now=now)
         shares = {flow: measured.requests.ratio for flow, measured in traffic.items()}
         self._show(snapshot, "flow_effective_ratio", {(f,): float(s) for f, s in shares.items() if s is not None})
@@ -62,6 +65,8 @@ class FleetGauges:
         for state in states(fleet, snapshot.head, now=now).values():
             counts[state] += 1
         self._show(snapshot, "instances", {(state.value,): number for state, number in counts.items()})
+        unknown = lacking(fleet.instances, snapshot.definition, now=now)
+        self._show(snapshot, "unknown_name_instances", {(one.kind.value, one.name): len(one.asking) for one in unknown})
 
     def _show(self, snapshot: Snapshot, name: str, values: Mapping[tuple[str, ...], float]) -> None:
         labelled = {(snapshot.migration, *labels): value for labels, value in values.items()}

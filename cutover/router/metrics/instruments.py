@@ -182,6 +182,9 @@ class Instruments:
             ),
             "store_up": gauge("store_up", "1 while the store answers", mode="livemin"),
             "deadline_timestamp_seconds": gauge("deadline_timestamp_seconds", "End of the deadline's day"),
+            "unknown_names": gauge(
+                "unknown_names", "1 while it asks for a name that the migration lacks", "kind", "name", mode="livesum"
+            ),
             "migration_info": gauge("migration_info", "What people call the two back ends", "old", "new"),
             "mirror_backlog": gauge("mirror_backlog", "Mirrored writes that a side lacks", "flow"),
             "mirror_lag_seconds": gauge("mirror_lag_seconds", "Age of the oldest of them", "flow"),

@@ -13,6 +13,7 @@ from prometheus_client import Counter
 from cutover.core.backend import Backend, Reason
 from cutover.core.bucketing import PARTS
 from cutover.core.checkin import Counted, Kind
+from cutover.core.names import Asked
 from cutover.core.progress import target_progress, target_ratio
 from cutover.core.snapshot import Snapshot
 from cutover.router.counting import Counting, Durations
@@ -47,6 +48,7 @@ class Telemetry:
         self._migration = migration or ""
         self._began = self._confirmed = monotonic()
         self._children: dict[tuple[str, Counted], Counter] = {}
+        self._unknown: dict[Labels, float] = {}
         self._shown: dict[str, set[Labels]] = {}
         self._complaints: set[int | None] = set()
         self._lock = threading.Lock()
@@ -125,6 +127,13 @@ class Telemetry:
         deadline = definition.deadline_instant()
         self._show("deadline_timestamp_seconds", {} if deadline is None else {(): deadline.timestamp()})
         self._show("migration_info", {(definition.old, definition.new): 1.0})
+
+    def show_unknown(self, unknown: Iterable[Asked]) -> None:
+        """
+        Show what the application asks for by name and the migration lacks; 0 for a name that it no longer lacks.
+        """
+        self._unknown = {**dict.fromkeys(self._unknown, 0.0), **{(one.kind.value, one.name): 1.0 for one in unknown}}
+        self._show("unknown_names", self._unknown)
 
     def _is_nameless(self) -> bool:
         return not self._migration and monotonic() - self._began < NAME_PATIENCE

@@ -17,9 +17,11 @@ from cutover.cli.bars import COARSE, bar
 from cutover.cli.listing import instances_table
 from cutover.cli.status_view import status_view
 from cutover.core.backend import Backend
-from cutover.core.checkin import InstanceState
+from cutover.core.checkin import CheckIn, InstanceState
 from cutover.core.fleet import Calls, Sides
+from cutover.core.lacking import lacking
 from cutover.core.migration import Migration
+from cutover.core.names import Asked, NameKind
 from cutover.operations.control import Control
 from cutover.operations.status import Instance, Waiting
 from cutover.stores.registry import open_store
@@ -75,6 +77,31 @@ def test_it_tells_who_where_and_until_when(status):
         "none has checked in",
     ):
         assert part in text
+
+
+def test_names_that_the_definition_lacks(status):
+    """
+    Each unknown name is shown with what becomes of it, who asks for it, how often, and the name that may be meant.
+    """
+    report = CheckIn(
+        instance="a" * 32,
+        sequence=1,
+        at=status.at,
+        host="web\u202e-1",
+        pid=17,
+        started=status.at,
+        library="1",
+        asked=(
+            Asked(NameKind.FLOW, "pay\u202e", 12_345),
+            *(Asked(NameKind.JOURNEY, f"buy-{n}", 0) for n in range(5)),
+        ),
+    )
+    definition = Migration.parse(TOML)
+    text = drawn(attrs.evolve(status, unknown=lacking([report], definition, now=status.at)), width=160)
+
+    assert "Unknown flow pay�: its requests go to OLD. Requests: 12.3k, from web�-1/17; closest known name: pay" in text
+    assert "Unknown journey buy-0: its visits keep no side. Requests: 0, from web�-1/17" in text
+    assert "1 more unknown names: --json" in text
 
 
 def figures(flow, *, old=(), new=(), counted=(0, 0)):

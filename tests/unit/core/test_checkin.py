@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from strategies import FLOWS, NOON, altered, instants, json_values, short, texts
 
 from cutover.core.checkin import LEASE, CheckIn, Counted, Fleet, Kind, Ran, add, minute_of, read_totals, totals_document
+from cutover.core.names import LONGEST_ASKED, Asked, NameKind
 from cutover.core.snapshot import Head
 from cutover.errors import Corrupt
 
@@ -55,6 +56,11 @@ check_ins = st.builds(
     minutes=st.dictionaries(st.integers(0, 2**31), totals, max_size=3),
     since_version=totals,
     ran=st.none() | runs(),
+    asked=st.none()
+    | st.lists(
+        st.builds(Asked, st.sampled_from(NameKind), st.text(max_size=LONGEST_ASKED), st.integers(0, 2**53 - 1)),
+        max_size=4,
+    ).map(tuple),
 )
 PAY = Counted(Kind.REQUESTS, "pay", "new", "percent")
 REPORT = CheckIn(

@@ -169,7 +169,7 @@ def test_defaults():
         (HEAD + "[flows]\npay = 27\n", 5, "flows.pay is 27; allowed: a table [flows.NAME]"),
         (HEAD + "[[flows.pay]]\n", 4, "flows.pay is [{}]; allowed: a table [flows.NAME]"),
         (HEAD + "[flows.Pay]\n", 4, f"flows.Pay is named 'Pay'; allowed: {NAME_RULE}"),
-        (HEAD + "[flows.pay]\nwieght = 27\n", 5, "flows.pay.wieght is unknown; allowed: weight"),
+        (HEAD + "[flows.pay]\nwieght = 27\n", 5, "flows.pay.wieght is unknown; allowed: weight, was"),
         (HEAD + '[flows.pay]\nweight = "27"\n', 5, "flows.pay.weight is '27'; allowed: a positive number"),
         (HEAD + "[flows.pay]\nweight = true\n", 5, "flows.pay.weight is true; allowed: a positive number"),
         (HEAD + "[flows.pay]\nweight = 0\n", 5, f"flows.pay.weight is 0; allowed: {WEIGHT_RULE}"),

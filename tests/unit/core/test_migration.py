@@ -194,6 +194,15 @@ def test_nobody_changes_a_definition():
         frozen_mapping({})["a"] = 1
 
 
+def long_journey(names: int, former: int = 0) -> Migration:
+    """
+    Give a definition whose one journey has so many flows with long names, and so many names that a flow had before.
+    """
+    was = tuple(f"{n:063}-" for n in range(former))
+    flows = {name: Flow(name=name, was=was if not n else ()) for n, name in enumerate(f"{n:064}" for n in range(names))}
+    return definition_of(flows=flows, journeys={"a": Journey(name="a", flows=tuple(flows))})
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -209,8 +218,29 @@ def test_nobody_changes_a_definition():
             r"^journeys\.a\.ttl is 366 days, 0:00:00; allowed: whole seconds, 1s to 365d$",
         ),
         (
-            lambda: Journey(name="a", flows=tuple(f"{n:064}" for n in range(32))),
+            lambda: long_journey(names=32),
             r"^journeys\.a\.flows has names of 2079 characters, with blanks between; allowed: up to 2000$",
+        ),
+        (
+            lambda: long_journey(names=2, former=30),
+            r"^journeys\.a\.flows has names of 2079 characters, with blanks between; allowed: up to 2000$",
+        ),
+        (lambda: Flow(name="a", was=("a",)), r"^flows\.a\.was is \['a'\]; allowed: names that the flow had before"),
+        (lambda: Flow(name="a", was=("b", "b")), r"^flows\.a\.was is \['b', 'b'\]; allowed: names .*, each once$"),
+        (lambda: Flow(name="a", was=("B",)), r"^flows\.a\.was is named 'B'; allowed: 1 to 64 of a-z"),
+        (
+            lambda: definition_of(flows={"a": Flow(name="a", was=("b",)), "b": Flow(name="b")}),
+            r"^flows\.a\.was names 'b', which is a flow; allowed: a name that no flow and no journey has$",
+        ),
+        (
+            lambda: definition_of(flows={name: Flow(name=name, was=("c",)) for name in "ab"}),
+            r"^flows\.a\.was names 'c', as 'b' does; allowed: a name for one flow$",
+        ),
+        (
+            lambda: definition_of(
+                flows={"a": Flow(name="a", was=("j",))}, journeys={"j": Journey(name="j", flows=("a",))}
+            ),
+            r"^flows\.a\.was names 'j', which is a journey; allowed: a name that no flow and no journey has$",
         ),
         (definition_of, r"^flows is missing; allowed: at least one \[flows\.NAME\]$"),
         (lambda: definition_of("pay", salt="a b"), r"^salt is 'a b'; allowed: 1 to 64 of A-Z"),

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from cutover.core.checkin import CheckIn
+from cutover.core.names import Asked, NameKind
 from cutover.core.snapshot import Head
 
 
@@ -83,7 +84,48 @@ def test_it_returns_as_soon_as_all_run_it(control, check_in):
 
     thread.join()
     assert found.is_complete
-    assert found.document() == {"complete": True, "current": ["h/1"], "behind": [], "regressed": [], "lost": []}
+    lists = {"current": ["h/1"], "behind": [], "regressed": [], "lost": [], "unknown": []}
+    assert found.document() == {"complete": True, **lists}
+
+
+def test_an_unknown_name_that_shows_up_while_waiting(control, check_in):
+    """
+    A raise is not complete where a process asks for a name that the definition lacks, unless that was agreed to.
+    """
+    check_in(1, control.snapshot().head)
+    change = control.set("purchase", 5, reason="x")
+    head = control.snapshot().head
+    late = (Asked(NameKind.FLOW, "pya", 0), Asked(NameKind.FLOW, "cart", 3), Asked(NameKind.COHORT, "vip", 1))
+    thread = threading.Timer(0.05, lambda: check_in(1, head, asked=late))
+    thread.start()
+
+    found = control.wait(change, timeout=60)
+
+    thread.join()
+    assert found.is_settled
+    assert not found.is_complete
+    assert [(one.name, one.closest) for one in found.splitting] == [("pya", "pay")]
+    assert [one["name"] for one in found.document()["unknown"]] == ["pya", "vip"]
+    assert control.wait(change, confirmed=True).is_complete
+
+
+@pytest.mark.parametrize("verb", ["set", "rollback", "freeze", "work"])
+def test_an_unknown_name_does_not_matter_to_what_raises_nothing(control, check_in, verb):
+    """
+    What takes users back to OLD, or moves nobody, is complete whatever names a process asks for.
+    """
+    control.set("purchase", 5, reason="x")
+    change = {
+        "set": lambda: control.set("purchase", 0, reason="x"),
+        "rollback": lambda: control.rollback("pay", reason="x"),
+        "freeze": lambda: control.freeze(reason="x"),
+        "work": lambda: control.work("texts", 5, reason="x"),
+    }[verb]()
+    check_in(1, control.snapshot().head, asked=(Asked(NameKind.FLOW, "pya", 9),))
+
+    found = control.wait(change, timeout=0)
+    assert found.is_complete
+    assert [one.name for one in found.unknown] == ["pya"]
 
 
 def test_without_instances_there_is_nobody_to_wait_for(control):

@@ -9,6 +9,7 @@ from strategies import KEYS, SECRET, at, begun, definition_of
 from cutover.core import changes
 from cutover.core.backend import UNSET, Backend
 from cutover.core.bucketing import PARTS
+from cutover.core.names import LONGEST_ASKED, Asked, NameKind
 
 NEW = after(at("browse", PARTS), at("purchase", PARTS))
 
@@ -148,13 +149,79 @@ def test_an_unknown_flow_is_told_once():
     parts.flow("pay")
     for _ in range(2):
         parts.holding.take_snapshot(FIRST, None)
-    parts.flow("late")
+    parts.flow("payments")
 
     logs = logged(parts.notices)
-    assert [(entry["event"], entry["flow"]) for entry in logs] == [
-        ("cutover.flow_unknown", "early"),
-        ("cutover.flow_unknown", "late"),
+    assert [(entry["event"], entry["flow"], entry.get("closest")) for entry in logs] == [
+        ("cutover.flow_unknown", "early", None),
+        ("cutover.flow_unknown", "payments", "pay"),
     ]
+
+
+def test_what_the_application_asks_for():
+    """
+    A name is told that the application gave, with how often it was used, and no handle that a journey made by itself.
+    """
+    desk = Desk()
+    desk.take(NEW)
+    pay, pya = desk.flow("pay"), desk.flow("pya")
+    purchase = desk.journey()
+    desk.flow("unused")
+    pay.route("user-1")
+    pay.peek("user-1")
+    pya.decide(None)
+    pya.route("user-1", synthetic=True)
+    visit = purchase.enter("user-1")
+    purchase.enter("user-1", token=visit.token, synthetic=True)
+
+    asked = desk.holding.asked()
+    assert asked == (
+        Asked(NameKind.FLOW, "pay", 1),
+        Asked(NameKind.FLOW, "pya", 2),
+        Asked(NameKind.FLOW, "unused", 0),
+        Asked(NameKind.JOURNEY, "purchase", 2),
+    )
+    assert [one.name for one in desk.holding.unknown()] == ["pya", "unused"]
+    desk.holding.after_fork()
+    assert {one.requests for one in desk.holding.asked()} == {0}
+
+
+def test_cohorts_that_the_migration_does_not_have():
+    """
+    A cohort that a call names and the migration lacks is told with its count, cut and readable; a known one is not.
+    """
+    desk = Desk()
+    desk.take(NEW)
+    pay, purchase = desk.flow("pay"), desk.journey()
+    for cohort in ("staff", "Staff", "Staff", "\ud800" * 200, None, 7):
+        pay.route("user-1", cohort=cohort)
+    purchase.enter("user-1", cohort="stuff")
+
+    told = [(one.name, one.requests) for one in desk.holding.asked() if one.kind is NameKind.COHORT]
+    assert told == [("Staff", 2), ("stuff", 1), ("\ufffd" * LONGEST_ASKED, 1)]
+
+
+def test_nothing_is_unknown_before_a_definition_is_known():
+    """
+    Where no snapshot was ever read, nobody can say that a name is wrong.
+    """
+    desk = Desk()
+    desk.flow("pya")
+
+    assert [one.name for one in desk.holding.asked()] == ["pya"]
+    assert desk.holding.unknown() == ()
+
+
+def test_a_flow_of_a_journey_that_is_removed_was_not_asked_for():
+    """
+    A handle that a journey made by itself is not told as unknown once the flow is gone.
+    """
+    desk = Desk()
+    desk.take(NEW)
+    desk.journey()
+    desk.take(begun(definition_of("browse")))
+
+    assert [entry["event"] for entry in logged(desk.notices)] == ["cutover.journey_unknown"]
 
 
 def test_break_glass_lines_that_do_nothing_are_told():

@@ -4,11 +4,13 @@ What a store knows of all processes, as gauges.
 
 from datetime import timedelta
 
+import attrs
 from prometheus_client import CollectorRegistry, Gauge
 from routers import after, samples
 from strategies import at, begun, definition_of
 
 from cutover.core.checkin import CheckIn, Counted, Fleet, Kind, minute_of
+from cutover.core.names import Asked, NameKind
 from cutover.core.snapshot import Snapshot
 from cutover.errors import ConfigurationError
 from cutover.router.metrics.fleet_gauges import FleetGauges, fleet_gauges_on
@@ -46,6 +48,21 @@ def test_shares_and_instances():
     assert samples(registry, "cutover_flow_effective_ratio") == {("browse",): 0.25}
     states = samples(registry, "cutover_instances")
     assert states == {("current",): 1, ("behind",): 0, ("regressed",): 0, ("lost",): 0}
+
+
+def test_names_that_the_migration_lacks():
+    """
+    Of each unknown name it is shown how many processes ask for it; one that nobody asks for any more has no series.
+    """
+    registry = CollectorRegistry()
+    gauges = FleetGauges(registry)
+    fleet = fleet_of(SNAPSHOT, 30, 10)
+    asked = (Asked(NameKind.FLOW, "browse", 40), Asked(NameKind.FLOW, "pya", 2), Asked(NameKind.JOURNEY, "buy", 0))
+    gauges.show(SNAPSHOT, Fleet(instances=(attrs.evolve(fleet.instances[0], asked=asked),)), now=NOW)
+
+    assert samples(registry, "cutover_unknown_name_instances") == {("flow", "pya"): 1, ("journey", "buy"): 1}
+    gauges.show(SNAPSHOT, fleet, now=NOW)
+    assert samples(registry, "cutover_unknown_name_instances") == {}
 
 
 def test_no_traffic_is_no_share():

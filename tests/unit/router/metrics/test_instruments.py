@@ -31,6 +31,7 @@ LABELS = {
     "cutover_migration_info": {"migration", "old", "new"},
     "cutover_mirror_backlog": {"migration", "flow"},
     "cutover_mirror_lag_seconds": {"migration", "flow"},
+    "cutover_unknown_names": {"migration", "kind", "name"},
     "cutover_build_info": {"migration", "version"},
 }
 
