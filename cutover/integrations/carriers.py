@@ -12,6 +12,7 @@ import attrs
 from cutover.callables import is_coroutine_function
 from cutover.errors import ConfigurationError
 from cutover.integrations.cookies import NAME, cookie_line, cookies_named
+from cutover.protocols import Checked
 from cutover.returned import finished
 
 __all__ = ["Carrier", "Cookie", "Header", "HeadersOf", "Pair", "Session"]
@@ -33,7 +34,7 @@ GUEST_AGE: Final = timedelta(days=180)
 
 
 @runtime_checkable
-class Carrier(Protocol):
+class Carrier(Protocol, metaclass=Checked):
     """
     Takes a text to the client, and gives back what the client brings; which may be anything.
     """

@@ -3,6 +3,7 @@ From parameters and environment to a running router.
 """
 
 import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from cutover.callables import is_coroutine_function
 from cutover.core.migration import NAME
 from cutover.core.snapshot import Snapshot
 from cutover.errors import ConfigurationError, Corrupt
+from cutover.protocols import missing_of
 from cutover.router.background.cache import CachedCopy, default_folder, place_of
 from cutover.router.background.follower import Follower
 from cutover.router.background.housekeeping import BreakGlass, Housekeeper
@@ -30,7 +32,7 @@ from cutover.router.router import Parts, Router
 from cutover.router.routing import CohortOf
 from cutover.router.strangers import kind_of
 from cutover.router.tokens import Tokens, secrets_in
-from cutover.stores.base import Source
+from cutover.stores.base import Source, Store
 from cutover.stores.registry import open_store
 
 if TYPE_CHECKING:
@@ -103,6 +105,7 @@ def connect(
         given = "an async def" if callable(cohort_of) else f"a {kind_of(cohort_of)}"
         raise ConfigurationError(f"cohort_of is {given}; allowed: a function made with def, which no request waits for")
     source = open_store(settings.store)
+    _tell_limits(source)
     instruments = instruments_on(registry)
     notices = NoticeBoard()
     holding = Holding(notices, cohort_of)
@@ -122,6 +125,16 @@ def connect(
     holding.writing = _writing(settings, holding, telemetry)
     reopen = partial(open_store, settings.store)
     return Router(Parts(holding, follower, housekeeper, telemetry, reporter, reopen, tokens))
+
+
+def _tell_limits(source: Source) -> None:
+    """
+    Log what operators cannot learn from this process: nobody else notices.
+    """
+    if missing := missing_of(source, Store):
+        log.warning("cutover.no_check_ins", store=source.url, missing=", ".join(missing))
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        log.warning("cutover.counts_inexact", python=sys.version)
 
 
 def _settings(

@@ -11,6 +11,7 @@ import attrs
 
 from cutover.core.checkin import CheckIn, Fleet
 from cutover.core.snapshot import Head
+from cutover.protocols import Checked
 
 __all__ = ["Durability", "Reading", "Source", "Store"]
 
@@ -50,7 +51,7 @@ class Reading:
 
 
 @runtime_checkable
-class Source(Protocol):
+class Source(Protocol, metaclass=Checked):
     """
     Something that snapshots are read from.
 
@@ -101,7 +102,7 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Store(Source, Protocol):
+class Store(Source, Protocol, metaclass=Checked):
     """
     A source that changes are written to.
     """

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from cutover.errors import ConfigurationError
+from cutover.protocols import missing_of
 from cutover.stores.base import Source, Store
 from cutover.stores.redaction import redacted
 
@@ -29,7 +30,7 @@ def open_store(url_or_store: object) -> Source | Store:
     if isinstance(url_or_store, Source):
         return url_or_store
     if not isinstance(url_or_store, str):
-        kind = type(url_or_store).__name__
+        kind = f"{type(url_or_store).__name__} without {', '.join(missing_of(url_or_store, Source))}"
         raise ConfigurationError(f"the store is a {kind}; allowed: a URL such as sqlite:///cutover.db, or a store")
     scheme, colon, rest = url_or_store.partition(":")
     opener = OPENERS.get(scheme)

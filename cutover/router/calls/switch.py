@@ -17,6 +17,7 @@ from cutover.callables import Kind, common_kind, in_event_loop, is_generator_fun
 from cutover.core.backend import UNSET, Backend, Decision
 from cutover.core.comparison import Answer, structure_of
 from cutover.errors import ConfigurationError
+from cutover.protocols import Checked
 from cutover.returned import RESULTS, NotRun, finished, finishing, settled, settling
 from cutover.router.calls.binding import Switched, switched_of
 from cutover.router.calls.judging import Budget, Judge
@@ -42,7 +43,7 @@ Function = Callable[..., Any]
 
 
 @runtime_checkable
-class Claiming(Protocol):
+class Claiming(Protocol, metaclass=Checked):
     """
     What a switch needs of `cutover.homes`: the first claim of an attempt wins.
     """

@@ -2,6 +2,9 @@
 From parameters and environment to a router: what can never work is refused, and nothing else is.
 """
 
+import sys
+from contextlib import closing
+
 import attrs
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
@@ -198,7 +201,8 @@ def test_the_environment(connect, url, monkeypatch, tmp_path):
     assert router.wait_ready(10)
     assert router.flow("pay").peek("user-1").reason == "break_glass"
     assert until(lambda: list((tmp_path / "cache").glob("*.snapshot")))
-    assert until(lambda: [one.name for one in open_store(url).fleet(NAME).instances] == ["checkout-api"])
+    with closing(open_store(url)) as store:
+        assert until(lambda: [one.name for one in store.fleet(NAME).instances] == ["checkout-api"])
 
     assert not connect("memory:empty").wait_ready(0)
     with pytest.raises(ConfigurationError, match="name is ''; allowed"):
@@ -359,13 +363,59 @@ def test_fleet_metrics_after_a_restart(connect):
 
 def test_a_file_is_followed(connect, tmp_path):
     """
-    A file that GitOps keeps is followed as a store is.
+    A file that GitOps keeps is followed as a store is, and the log says that nobody hears of this process.
     """
     (tmp_path / "snapshot.json").write_text(NEW.encode())
-    router = connect(f"file:{tmp_path}/snapshot.json")
+    with capture_logs() as logs:
+        router = connect(f"file:{tmp_path}/snapshot.json")
 
-    assert router.wait_ready(10)
-    assert router.snapshot == NEW
+        assert router.wait_ready(10)
+        assert router.snapshot == NEW
+    assert [log for log in logs if log["event"] == "cutover.no_check_ins"] == [
+        {
+            "event": "cutover.no_check_ins",
+            "log_level": "warning",
+            "store": f"file:{tmp_path}/snapshot.json",
+            "missing": "append, check_in, durability, fleet, history, now",
+        }
+    ]
+
+
+class Wrapped:
+    """
+    A store of the application, which hands everything on to another one.
+    """
+
+    def __init__(self, store):
+        self.store = store
+
+    def __getattr__(self, name):
+        return getattr(self.store, name)
+
+
+def test_a_wrapped_store_hears_of_the_process(connect):
+    """
+    A process that routes by an object that delegates checks in, and nothing is logged about check-ins.
+    """
+    store = ScriptedStore(reading(NEW))
+    with capture_logs() as logs:
+        router = connect(Wrapped(store))
+
+        assert router.wait_ready(10)
+        assert until(lambda: store.reports)
+    assert "cutover.no_check_ins" not in events(logs)
+
+
+@pytest.mark.parametrize("is_gil_enabled", [True, False])
+def test_without_a_global_lock(connect, monkeypatch, is_gil_enabled):
+    """
+    Where Python runs without its global lock, the log says once that counts are too low.
+    """
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: is_gil_enabled, raising=False)
+    with capture_logs() as logs:
+        connect("memory:threads")
+
+    assert events(logs).count("cutover.counts_inexact") == (not is_gil_enabled)
 
 
 async def cohort_later(_key):
