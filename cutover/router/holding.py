@@ -19,8 +19,10 @@ from cutover.router.compiled import Circumstances
 from cutover.router.counting import Counting, Durations, StrangerCells
 from cutover.router.flow import Flow
 from cutover.router.journey import Journey
+from cutover.router.listeners import Listener, Listeners
 from cutover.router.mirrored.writing import Writing
 from cutover.router.notices import NoticeBoard
+from cutover.router.readiness import Readiness
 from cutover.router.routing import CohortOf
 from cutover.router.tokens import Tokens
 
@@ -50,7 +52,8 @@ class Holding:
         self._cohorts = StrangerCells()
         self._journeys: dict[str, Journey] = {}
         self._lock = threading.Lock()
-        self.loaded: threading.Event = threading.Event()
+        self.loaded: Readiness = Readiness()
+        self.listeners: Listeners = Listeners()
         self.writing: Writing | None = None
 
     @property
@@ -170,7 +173,10 @@ class Holding:
         Route by another snapshot from now on.
         """
         with self._lock:
+            is_news = snapshot is not self.snapshot  # and not only the secret
             self._use(attrs.evolve(self._given, snapshot=snapshot, secret=secret))
+            if is_news:
+                self.listeners.tell(snapshot)
         self.loaded.set()
         for name in tuple(self._asked):
             self._note_unknown(NameKind.FLOW, name)
@@ -179,6 +185,13 @@ class Holding:
         self._note_unknown_lines()
         if secret is None and any(snapshot.overrides.values()):
             self._notices.note("cutover.overrides_ignored", reason="this source does not give the secret")
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """
+        Have a function called with every snapshot after the one that holds; give what removes it.
+        """
+        with self._lock:
+            return self.listeners.add(listener)
 
     def take_break_glass(self, lines: Mapping[str, Backend]) -> None:
         """
@@ -202,7 +215,8 @@ class Holding:
         Replace what another thread may have held, and count from zero: what was counted belongs to the parent.
         """
         self._lock = threading.Lock()
-        self.loaded = threading.Event()
+        self.loaded = Readiness()
+        self.listeners.after_fork()
         if self.snapshot is not None:
             self.loaded.set()
         for flow in self._flows.values():
@@ -242,6 +256,12 @@ class Holding:
         snapshot = self.snapshot
         for name in () if snapshot is None else unknown_lines(self._lines, snapshot.definition):
             self._notices.note("cutover.break_glass_unknown", line=name, allowed="a flow, a journey or *")
+
+    def note_not_ready(self) -> None:
+        """
+        Have the log tell once that somebody waited in vain for a snapshot.
+        """
+        self._notices.note("cutover.not_ready", meaning="every flow goes to OLD until there is a snapshot")
 
     def _note_unknown(self, kind: NameKind, name: str) -> None:
         snapshot = self.snapshot

@@ -20,6 +20,7 @@ from cutover.router.flow import Flow
 from cutover.router.fork_hook import leaked, look_after
 from cutover.router.holding import Holding
 from cutover.router.journey import Journey
+from cutover.router.listeners import Listener
 from cutover.router.log import log
 from cutover.router.metrics.telemetry import Telemetry
 from cutover.router.tokens import Tokens
@@ -168,15 +169,43 @@ class Router:
 
     def wait_ready(self, timeout: float = 5.0) -> bool:
         """
-        Wait until a snapshot holds.
+        Wait until a snapshot holds. Go on where none does: until the store answers, every flow goes to OLD.
 
         Args:
             timeout: Seconds.
 
         Returns:
-            Whether one holds now.
+            Whether one holds now. Where none does, that is logged once, as ``cutover.not_ready``.
         """
-        return self._holding.loaded.wait(timeout)
+        return self._holding.loaded.wait(timeout) or self._not_ready()
+
+    async def wait_ready_async(self, timeout: float = 5.0) -> bool:  # noqa: ASYNC109 - as `wait_ready`
+        """
+        `wait_ready`, for coroutines of asyncio: it holds up no event loop and uses no thread.
+        """
+        return await self._holding.loaded.wait_async(timeout) or self._not_ready()
+
+    def on_change(self, listener: Listener) -> Callable[[], None]:
+        """
+        Have a function called with each snapshot that holds from now on, once it holds for every flow.
+
+            stop = router.on_change(lambda snapshot: cache.clear())
+
+        It is called in a thread of the library, never in a request, and not for the snapshot that holds already: read
+        `snapshot` after this call. Where changes come faster than it returns, it gets the last one. What it raises is
+        logged once for each type, as ``cutover.listener_raised``, and stops nothing. The router holds it, also in
+        forked children, until it is removed.
+
+        Args:
+            listener: A function made with ``def``. To reach an event loop, it calls `loop.call_soon_threadsafe`.
+
+        Returns:
+            A function that removes it; it may be called twice.
+
+        Raises:
+            ConfigurationError: If the listener is no such function.
+        """
+        return self._holding.listen(listener)
 
     def close(self) -> None:
         """
@@ -212,6 +241,10 @@ class Router:
             leaked.append((parts.follower.source, self._workers))
             parts.follower.after_fork(parts.reopen())
             self._start()
+
+    def _not_ready(self) -> bool:
+        self._holding.note_not_ready()
+        return False
 
     @property
     def _migration(self) -> str | None:

@@ -100,6 +100,7 @@ class TestRouter(Router):
         )
         self._holding.take_snapshot(taken, None)
         self._telemetry.show_snapshot(taken)
+        self._holding.listeners.join()
 
 
 def router(

@@ -30,6 +30,8 @@ def routes() -> tuple[Backend, object]:
     ) as router:
         assert_type(router.ready, bool)
         assert_type(router.wait_ready(5.0), bool)
+        stop = router.on_change(lambda snapshot: [snapshot.version, snapshot.dials["pay"]])
+        stop()
         pay = router.flow("pay")
         assert_type(pay.peek("user-42"), Decision)
         decision = pay.decide("user-42", cohort="staff", home=Backend.NEW, synthetic=True)
@@ -125,7 +127,19 @@ async def requests() -> None:
     router = cutover.connect()
     async with router.flow("pay").request(42, synthetic=True) as request:
         assert_type(request.backend, Backend)
+    assert_type(await router.wait_ready_async(timeout=5.0), bool)
     router.close()
+
+
+def changed(snapshot: cutover.Snapshot) -> int:
+    return snapshot.version
+
+
+def made(control: cutover.Control) -> cutover.Change:
+    with cutover.connect() as router:
+        router.on_change(changed)
+        request: cutover.Request = router.flow("pay").request("user-42")
+        return control.freeze(reason=request.backend)
 
 
 def operates() -> Sequence[object]:

@@ -40,6 +40,8 @@ MISUSES = [
     "router.flwo('pay')",
     "router.flow(b'pay')",
     "router.wait_ready(tiemout=5)",
+    "router.on_change(42)",
+    "router.on_change(lambda snapshot: snapshot.vresion)",
     "pay.route()",
     "pay.route('u', hme='new')",
     "pay.route('u', cohort=42)",
@@ -95,6 +97,8 @@ Payments().switched(42)
 async def later() -> None:
     (await homes.afind('order', 1)).value
     (await homes.aclaim('order', 1, 'new')).vlaue
+    await router.wait_ready_async(tiemout=1)
+    (await router.wait_ready_async()).vlaue
     async with pay.request('u') as request:
         request.fial('broken')
 try:
@@ -102,7 +106,7 @@ try:
 except cutover.Unavailabel:
     pass
 """.strip()
-WRONG_LATER = (4, 5, 6, 8, 9, 11, 14)  # of those lines, from 1
+WRONG_LATER = (4, 5, 6, 8, 9, 10, 11, 13, 16)  # of those lines, from 1
 
 
 def run(command, *arguments):

@@ -2,6 +2,7 @@
 A router from its making to its end.
 """
 
+import asyncio
 import gc
 import threading
 import weakref
@@ -260,9 +261,28 @@ def test_wait_ready_gives_up(hanging):
     hanging.hangs.set()
     router = cutover.connect(hanging, registry=CollectorRegistry())
     assert router.wait_ready(0.01) is False
+    assert asyncio.run(router.wait_ready_async(0.01)) is False
     assert (router.ready, router.snapshot, router.regressed) == (False, None, False)
 
     hanging.hangs.clear()
     hanging.over.set()
+    assert asyncio.run(router.wait_ready_async(10)) is True
     assert router.wait_ready(10) is True
     router.close()
+
+
+def test_waited_in_vain(hanging):
+    """
+    That nothing holds yet is logged once, by a background thread, however often and in whatever way somebody waited.
+    """
+    hanging.hangs.set()
+    with capture_logs() as logs:
+        router = cutover.connect(hanging, registry=CollectorRegistry())
+        router.wait_ready(0.01)
+        router.wait_ready(0.01)
+        asyncio.run(router.wait_ready_async(0))
+        router.close()
+        assert until(lambda: "cutover.not_ready" in events(logs))
+
+    (entry,) = [entry for entry in logs if entry["event"] == "cutover.not_ready"]
+    assert (entry["log_level"], entry["meaning"]) == ("warning", "every flow goes to OLD until there is a snapshot")
