@@ -10,6 +10,7 @@ from functools import partial
 from cutover.callables import is_coroutine_function, is_generator_function
 from cutover.core.snapshot import Snapshot
 from cutover.errors import ConfigurationError
+from cutover.returned import finished
 from cutover.router.log import log
 from cutover.router.strangers import kind_of
 
@@ -82,7 +83,7 @@ class Listeners:
         while (call := self._next()) is not None:
             listener, snapshot = call
             try:
-                listener(snapshot)
+                finished(listener(snapshot), "listener")
             except BaseException as error:  # noqa: BLE001 - the application's function may raise anything
                 self._complain(listener, kind_of(error))
 

@@ -142,6 +142,20 @@ def test_one_that_raises(router, control, error):
     assert "user" not in str(raised)
 
 
+def test_one_that_gives_a_coroutine(router, control):
+    """
+    A listener that gives a coroutine instead of a result has not listened, and that is logged.
+    """
+    listener = Listener()
+    router.on_change(lambda snapshot: coroutine_function(snapshot))  # noqa: PLW0108 - so that it cannot be seen before
+    router.on_change(listener)
+
+    with capture_logs() as logs:
+        assert moved(control, 25, listener)
+
+    assert [entry["error"] for entry in logs if entry["event"] == "cutover.listener_raised"] == ["NotRun"]
+
+
 def test_one_that_hangs(router, control):
     """
     While a listener hangs, the router follows its store; afterwards the listener gets the last snapshot alone.
