@@ -131,7 +131,8 @@ def _figures(status: Status, layout: Layout, glyphs: Glyphs) -> list[Column]:
 def _actual(flow: FlowStatus, status: Status) -> Text:
     if flow.share is None:
         return Text("-")
-    return Text(f"{percent(flow.share)} in {age(status.at - flow.traffic.since)}")
+    size = f"{count(sum(flow.traffic.requests))} in {age(status.at - flow.traffic.since)}"
+    return Text(f"{percent(flow.share)} of {size}")
 
 
 def _errors(flow: FlowStatus) -> Text:

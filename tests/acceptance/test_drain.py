@@ -64,7 +64,7 @@ def test_a_killed_instance_keeps_a_drain_open_until_it_is_declared_dead(shop):
         (lost,) = draining(control, "new").waiting_for
         name = f"{lost.host}/{lost.pid}"
         shown = shop.run("status", environment={"COLUMNS": "200"}).stdout
-        assert f"visits begun on NEW may go on: instance {name} lost, since" in shown
+        assert f"visits begun on NEW may go on: instance {lost.who} lost, since" in shown
 
         assert shop.run("instances", "dead", name, "--reason", "killed", "--wait", "60s").returncode == 0
         pay = shop.json("status")["flows"][2]["draining"][0]

@@ -124,7 +124,7 @@ def test_it_fits(status, width, name):
 
     assert max(len(line) for line in lines) <= width
     assert sum(line.startswith(("browse", name)) for line in lines) == 2
-    for figure in (name, "33.333%", "90.9% in 1m", "0.3% of 1200 / 3.1% of 1300"):
+    for figure in (name, "33.333%", "90.9% of 109k in 1m", "0.3% of 1200 / 3.1% of 1300"):
         assert any(figure in line for line in lines), figure
     assert " ".join(" ".join(lines).split()).count("nothing counted since the last change (0 s ago)") == 2
 

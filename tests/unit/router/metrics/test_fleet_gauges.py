@@ -9,7 +9,9 @@ from prometheus_client import CollectorRegistry, Gauge
 from routers import after, samples
 from strategies import at, begun, definition_of
 
+from cutover.core import changes
 from cutover.core.checkin import CheckIn, Counted, Fleet, Kind, minute_of
+from cutover.core.ledger import seal
 from cutover.core.names import Asked, NameKind
 from cutover.core.snapshot import Snapshot
 from cutover.errors import ConfigurationError
@@ -63,6 +65,32 @@ def test_names_that_the_migration_lacks():
     assert samples(registry, "cutover_unknown_name_instances") == {("flow", "pya"): 1, ("journey", "buy"): 1}
     gauges.show(SNAPSHOT, fleet, now=NOW)
     assert samples(registry, "cutover_unknown_name_instances") == {}
+
+
+def test_a_change_of_another_flow_does_not_matter():
+    """
+    A share is that of the flow's own window: another flow's change does not begin it anew.
+    """
+    registry = CollectorRegistry()
+    later = seal(changes.set_dial(SNAPSHOT, "pay", 1_000), at=NOW, actor="rina", reason="x")[1]
+    FleetGauges(registry).show(later, fleet_of(SNAPSHOT, 30, 10), now=NOW)
+
+    assert samples(registry, "cutover_flow_effective_ratio") == {("browse",): 0.25}
+
+
+def test_a_forecast_needs_a_day_of_history():
+    """
+    There is no forecast before a day has passed since the beginning.
+    """
+    registry = CollectorRegistry()
+    definition = attrs.evolve(SNAPSHOT.definition, started=SNAPSHOT.at.date())
+    snapshot, midnight = attrs.evolve(SNAPSHOT, definition=definition), definition.started_instant()
+    gauges = FleetGauges(registry)
+
+    gauges.show(snapshot, Fleet(), now=midnight + timedelta(hours=23, minutes=59))
+    assert samples(registry, "cutover_forecast_timestamp_seconds") == {}
+    gauges.show(snapshot, Fleet(), now=midnight + timedelta(days=1))
+    assert len(samples(registry, "cutover_forecast_timestamp_seconds")) == 1
 
 
 def test_no_traffic_is_no_share():
