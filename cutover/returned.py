@@ -7,7 +7,6 @@ import inspect
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import lru_cache
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, NoneType
 from typing import Any, Final
 
@@ -15,8 +14,9 @@ from cutover.errors import ConfigurationError
 
 __all__ = ["RESULTS", "NotRun", "discard", "finished", "finishing", "settled", "settling", "unfinished"]
 
-#: Types of which every object is a result: one look-up spares the most frequent results the rest.
-RESULTS: Final = frozenset({NoneType, bool, int, float, str, bytes, tuple, list, dict, set})
+#: Types of which every object is a result, so that one look-up tells it; further ones are added when they are met.
+RESULTS: Final[set[type]] = {NoneType, bool, int, float, str, bytes, tuple, list, dict, set}
+MOST: Final = 500  # types that are remembered, and so kept alive
 MRO: Final = type.__dict__["__mro__"].__get__  # whatever a metaclass says
 NAME: Final = type.__dict__["__name__"].__get__
 WORDS: Final = (
@@ -40,10 +40,17 @@ def unfinished(value: object) -> str:
     These are awaitables, generators, async generators, and futures of `concurrent.futures`. Everything else is a
     result: also an iterator, a cursor, or a response that is still open.
     """
-    word = _word_of(type(value))
-    if word:
-        with suppress(Exception):  # a lazy proxy can be awaited because its object might be
-            return _word_of(value.__class__)
+    try:
+        if type(value) in RESULTS:
+            return ""
+    except TypeError:  # a class that cannot be hashed
+        pass
+    word = _word(type(value))
+    with suppress(Exception):
+        if word:  # a lazy proxy can be awaited because its object might be
+            return _word(value.__class__)
+        if len(RESULTS) < MOST:
+            RESULTS.add(type(value))
     return word
 
 
@@ -113,18 +120,9 @@ def _word(kind: type) -> str:
     for base in MRO(kind):
         word = next((word for given, word in WORDS if given is base), "")
         if word or "__await__" in base.__dict__:
-            return word or (base.__dict__["__await__"] and f"an awaitable of the type {NAME(kind)}") or ""
+            awaited = "" if base.__dict__.get("__await__") is None else f"an awaitable of the type {NAME(kind)}"
+            return word or awaited
     return ""
-
-
-_cached_word = lru_cache(maxsize=256)(_word)
-
-
-def _word_of(kind: Any) -> str:
-    try:
-        return _cached_word(kind)
-    except TypeError:  # a class that cannot be hashed
-        return _word(kind)
 
 
 def _can_be_awaited(value: object) -> bool:
