@@ -162,6 +162,12 @@ class Statements(Protocol):
         """
         ...
 
+    def put_back(self, connection: Any, intent: Intent) -> None:
+        """
+        Write its state and error in the same transaction; nothing where that has failed already.
+        """
+        ...
+
 
 class Outbox(Protocol):
     """

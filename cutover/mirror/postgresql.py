@@ -94,14 +94,7 @@ class PostgresqlOutbox:
         """
         Write an intent's state, as `Outbox.put_back` says.
         """
-        values = {
-            "id": intent.id,
-            "state": intent.state,
-            "attempts": intent.attempts,
-            "error": intent.error.replace("\0", ""),
-            "pause": pause,
-            "holder": holder,
-        }
+        values = _left(intent, pause, holder)
         if not self._rows("put_back", values) and holder is None:
             anew = {**attrs.asdict(intent.entry), **values, "sequence": intent.sequence, "age": intent.age}
             self._rows("anew", anew)
@@ -228,6 +221,13 @@ class PostgresqlStatements:
         if connection.info.transaction_status is TransactionStatus.INTRANS:
             connection.execute(self._queries["done"].encode(), {"id": intent.id})
 
+    def put_back(self, connection: "psycopg.Connection[Any]", intent: Intent) -> None:
+        """
+        Write its state and error, unless the transaction has failed or is over.
+        """
+        if connection.info.transaction_status is TransactionStatus.INTRANS:
+            connection.execute(self._queries["put_back"].encode(), _left(intent))
+
     async def arecord(self, connection: "psycopg.AsyncConnection[Any]", entry: Entry) -> Intent:
         """
         Insert an intent in the open transaction.
@@ -246,6 +246,14 @@ class PostgresqlStatements:
         if connection.info.transaction_status is TransactionStatus.INTRANS:
             with suppress(psycopg.OperationalError):  # lost meanwhile, and with it the transaction
                 await connection.execute(self._queries["done"].encode(), {"id": intent.id})
+
+    async def aput_back(self, connection: "psycopg.AsyncConnection[Any]", intent: Intent) -> None:
+        """
+        Write its state and error, unless the transaction has failed or is over.
+        """
+        if connection.info.transaction_status is TransactionStatus.INTRANS:
+            with suppress(psycopg.OperationalError):  # lost meanwhile, and with it the transaction
+                await connection.execute(self._queries["put_back"].encode(), _left(intent))
 
     def _check_open(self, connection: Any, allowed: type[Any]) -> None:
         if not isinstance(connection, allowed):
@@ -271,6 +279,17 @@ class PostgresqlStatements:
             raise no_tables(f"the connection's database, which should be {self._url},") from error
         except psycopg.errors.InsufficientPrivilege as error:
             raise Unavailable(f"the connection's user may not write the outbox in {self._url}: {error}") from error
+
+
+def _left(intent: Intent, pause: float = 0.0, holder: str | None = None) -> dict[str, Any]:
+    return {
+        "id": intent.id,
+        "state": intent.state,
+        "attempts": intent.attempts,
+        "error": intent.error.replace("\0", ""),
+        "pause": pause,
+        "holder": holder,
+    }
 
 
 def _new(entry: Entry, state: State, *, holder: str | None = None, lease: float = 0.0) -> dict[str, Any]:

@@ -126,13 +126,7 @@ class SqliteOutbox:
         Write an intent's state, as `Outbox.put_back` says.
         """
         now = _now()
-        values = {
-            "state": intent.state,
-            "attempts": intent.attempts,
-            "error": intent.error,
-            "due": now + int(pause * 1000),
-            "holder": holder,
-        }
+        values = _left(intent, now + int(pause * 1000), holder)
         with self._writing() as connection:
             found = connection.execute(QUERIES["put_back"], {"id": intent.id, **values}).rowcount
             if not found and holder is None:
@@ -286,6 +280,23 @@ class SqliteStatements:
         """
         if connection.in_transaction:
             connection.execute(QUERIES["done"], {"id": intent.id})
+
+    def put_back(self, connection: sqlite3.Connection, intent: Intent) -> None:
+        """
+        Write its state and error, unless the transaction is over.
+        """
+        if connection.in_transaction:
+            connection.execute(QUERIES["put_back"], {"id": intent.id, **_left(intent, _now())})
+
+
+def _left(intent: Intent, due: int, holder: str | None = None) -> dict[str, Any]:
+    return {
+        "state": intent.state,
+        "attempts": intent.attempts,
+        "error": intent.error,
+        "due": due,
+        "holder": holder,
+    }
 
 
 def _inserted(

@@ -157,7 +157,7 @@ def test_failed(application):
     """
     What the authoritative side refused is not delivered, also where the application commits the rest.
     """
-    add = application.write()
+    add = application.write(refused=ValueError)
     add("user-1", "apple", outbox=application.connection)
     with pytest.raises(ValueError, match="sold out"):
         add("user-1", "impossible", outbox=application.connection)
@@ -165,6 +165,32 @@ def test_failed(application):
 
     assert application.settled()
     assert application.delivered == application.carts() == [("user-1", 1, "apple")]
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_failed_and_committed_all_the_same(application, happened):
+    """
+    Any other exception proves nothing: where the application commits what it left, the authoritative side is asked.
+    """
+
+    def confirm(key, item, *, sequence, side):
+        return (key, sequence, item) in application.carts()
+
+    add = application.write(confirm=confirm)
+    old = application.old
+
+    def failing(key, item, *, sequence):
+        if happened:
+            old(key, item, sequence=sequence)
+        raise TimeoutError("a notification was not sent")
+
+    add._work.functions.sides[Backend.OLD] = failing
+    with pytest.raises(TimeoutError):
+        add("user-1", "apple", outbox=application.connection)
+    application.connection.commit()
+
+    assert application.settled()
+    assert application.delivered == application.carts() == ([("user-1", 1, "apple")] if happened else [])
 
 
 def test_failed_statement(application):

@@ -216,8 +216,9 @@ class _Mirrored:
             yield _Tell(lambda: mirror.done(intent))
             return _Outcome(error=recorded.cancelled)
         first = yield from self._call(_Call(entry.side, intent))
-        if first.error is not None:
-            told = yield _Tell(lambda: self._after(intent, first.error))
+        error = first.error
+        if error is not None:
+            told = yield _Tell(lambda: self._after(intent, error))
             return first if told.cancelled is None else _Outcome(error=told.cancelled)
         intent = attrs.evolve(intent, state=State.PENDING)
         other = other_side(entry)
@@ -238,15 +239,23 @@ class _Mirrored:
             self._mirror.let_go(call.intent)
             raise
 
-    def _after(self, intent: Intent, error: BaseException | None) -> None:
+    def _after(self, intent: Intent, error: BaseException) -> None:
         """
-        Say what became of an intent whose authoritative side raised: only a refusal proves that it does not have it.
+        Say what became of an intent whose authoritative side raised.
         """
-        if error is not None and self._is_refusal(error):
+        left = self._left(intent, error)
+        if left is None:
             self._mirror.done(intent)
         else:
-            text = "" if error is None else error_text(error)
-            self._mirror.put_back(attrs.evolve(intent, state=State.UNKNOWN, error=text))
+            self._mirror.put_back(left)
+
+    def _left(self, intent: Intent, error: BaseException) -> Intent | None:
+        """
+        Give an intent as an exception of its authoritative side leaves it; None where that refused.
+        """
+        if self._is_refusal(error):
+            return None
+        return attrs.evolve(intent, state=State.UNKNOWN, error=error_text(error))
 
     def _is_refusal(self, error: BaseException) -> bool:
         return not isinstance(error, NotRun) and all_are(error, self._refused)
@@ -348,7 +357,11 @@ class Write(_Mirrored):
         except BaseException as error:
             self._counted(key, intent, began, error)
             with suppress(Exception):  # the transaction has failed already, and takes the intent with it
-                statements.withdraw(connection, intent)
+                left = self._left(intent, error)
+                if left is None:
+                    statements.withdraw(connection, intent)
+                else:
+                    statements.put_back(connection, left)
             raise
         self._counted(key, intent, began, None)
         return result
@@ -429,7 +442,10 @@ class AsyncWrite(_Mirrored):
         except BaseException as error:
             self._counted(key, intent, began, error)
             with suppress(Exception):  # the transaction has failed already, and takes the intent with it
-                await prepared.awithdraw(connection, intent) if is_async else prepared.withdraw(connection, intent)
+                left = self._left(intent, error)
+                name = ("a" if is_async else "") + ("withdraw" if left is None else "put_back")
+                told = getattr(prepared, name)(connection, left or intent)
+                await told if is_async else None
             raise
         self._counted(key, intent, began, None)
         return result
