@@ -185,26 +185,11 @@ def journeys(draw: st.DrawFn, flows: Sequence[str]) -> dict[str, Journey]:
 
 
 @st.composite
-def former_names(draw: st.DrawFn, flows: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """
-    Names that some of the flows had before: those of other flows of the tests among them, so that applies rename.
-    """
-    spare = [name for name in (*FLOWS, "basket") if name not in flows]
-    taken = [draw(st.sampled_from((None, *flows))) for _ in spare]
-    given: dict[str, tuple[str, ...]] = {}
-    for name, flow in zip(spare, taken, strict=True):
-        if flow is not None:
-            given[flow] = (*given.get(flow, ()), name)
-    return given
-
-
-@st.composite
 def migrations(draw: st.DrawFn) -> Migration:
     """
     Definitions of one migration: any flows, journeys, work items and cohorts of those above.
     """
     flows = draw(st.lists(st.sampled_from(FLOWS), min_size=1, unique=True))
-    was = draw(former_names(flows))
     work = draw(st.lists(st.sampled_from(WORK), unique=True))
     cohorts = draw(st.lists(st.sampled_from(COHORTS), unique=True))
     first, last = sorted((draw(dates), draw(dates)))
@@ -213,7 +198,7 @@ def migrations(draw: st.DrawFn) -> Migration:
         started=draw(st.sampled_from((None, first))),
         deadline=draw(st.sampled_from((None, last))),
         timezone=draw(st.sampled_from(("UTC", "Asia/Jakarta", "America/St_Johns"))),
-        flows={name: Flow(name=name, weight=draw(weights), was=was.get(name, ())) for name in flows},
+        flows={name: Flow(name=name, weight=draw(weights)) for name in flows},
         journeys=draw(journeys(flows)),
         work={name: WorkItem(name=name, title=draw(titles), weight=draw(weights)) for name in work},
         cohorts={name: Cohort(name=name, title=draw(titles)) for name in cohorts},

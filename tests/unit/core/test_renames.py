@@ -275,8 +275,6 @@ def test_counts_of_a_former_name():
     """
     What processes count under either name is counted for the flow.
     """
-    from cutover.core.checkin import Counted, Fleet, Kind
-
     pay, settle = (Counted(Kind.REQUESTS, flow, "new", "percent") for flow in ("pay", "settle"))
     fleet = Fleet(minutes={7: {pay: 2, settle: 3}}, hours={1: {pay: 5}})
 

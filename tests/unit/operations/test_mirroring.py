@@ -375,3 +375,14 @@ def test_stages_are_shown(control, outbox):
 
     assert "Data: cart live" in shown
     assert "pay complete" not in shown
+
+
+def test_a_flow_whose_writes_are_mirrored_keeps_its_name(control, outbox):
+    """
+    Writes are kept and counted under the flow's name, so a rename is refused while a process makes them, or one lacks.
+    """
+    renamed = attrs.evolve(SHOP, flows={"basket": Flow(name="basket", was=("cart",)), "pay": Flow(name="pay")})
+    with pytest.raises(Refused, match="cart cannot be renamed while its writes are mirrored"):
+        control.apply(renamed, confirm=True)
+
+    assert control.apply(attrs.evolve(SHOP, flows={"cart": Flow(name="cart"), "pays": Flow(name="pays", was=("pay",))}))

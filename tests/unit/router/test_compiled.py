@@ -3,17 +3,18 @@ The compiled plan: what the request path reads. That it decides as the rule says
 """
 
 import tracemalloc
+from itertools import product
 
 import attrs
 import pytest
 from routers import FIRST, after
-from strategies import KEYS, SECRET, at, begun, definition_of
+from strategies import KEYS, SECRET, at, begun, definition_of, performed, put
 
 from cutover.core import changes
 from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS, digest_of, position_of
 from cutover.core.decide import decide
-from cutover.core.migration import Journey
+from cutover.core.migration import Flow, Journey
 from cutover.core.snapshot import Override
 from cutover.router.compiled import Circumstances, compile_flow
 from cutover.router.counting import FlowCells
@@ -39,6 +40,30 @@ def test_every_key_on_its_side(parts):
         cell, _ = plan.resolve(key, None)
 
         assert (cell.backend is Backend.NEW) == (position_of(SALT, key.encode()) < parts)
+
+
+@pytest.mark.parametrize("lines", [{}, {"pay": Backend.OLD}, {"settle": Backend.NEW}])
+def test_a_flow_goes_by_its_former_names(lines):
+    """
+    Under a name that the flow had before, the plan decides as the rule does for the name that it has.
+    """
+    flows = {"settle": Flow(name="settle", was=("pay", "paying")), "cart": Flow(name="cart")}
+    journey = Journey(name="purchase", flows=("cart", "settle"))
+    definition = definition_of(flows=flows, journeys={"purchase": journey}, cohorts=FIRST.definition.cohorts)
+    snapshot = performed(
+        definition, at("purchase", 50_000), at("settle", 0, "staff"), put("pay", Backend.NEW, KEYS[-1])
+    )
+    for name in ("settle", "pay", "paying"):
+        plan = plan_of(name, snapshot=snapshot, secret=SECRET, break_glass=lines)
+        assert plan.together == "purchase"
+        for key, cohort in product(KEYS, (None, "staff")):
+            cell, _ = plan.resolve(key, cohort)
+            said = [
+                decide(snapshot, asked, key, cohort=cohort, secret=SECRET, break_glass=lines)
+                for asked in ("settle", name)
+            ]
+            assert [(cell.backend, cell.detail)] * 2 == [decision[1:3] for decision in said]
+            assert said[1].flow == name
 
 
 def test_many_overrides():

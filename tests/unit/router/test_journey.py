@@ -39,7 +39,7 @@ from cutover.core.break_glass import broken_glass_unread
 from cutover.core.bucketing import PARTS, position_of
 from cutover.core.checkin import Kind
 from cutover.core.decide import decide
-from cutover.core.migration import Cohort, Journey
+from cutover.core.migration import Cohort, Flow, Journey
 from cutover.core.visit import UNVERSIONED, entered, resumed
 from cutover.router.compiled import Circumstances
 from cutover.router.tokens import Tokens
@@ -884,3 +884,36 @@ def test_populations_are_nested():
         below = position_of(NAME.encode(), key.encode()) < 25_000
 
         assert desk.journey().enter(key).backend is (NEW if below else OLD)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_flow_that_is_renamed_under_a_visit(together):
+    """
+    A visit that began before a rename stays on its side, for processes that ask for either name, and so does a new one.
+    """
+    journeys = {"purchase": attrs.evolve(PURCHASE, together=together)}
+    definition = definition_of("cart", "pay", journeys=journeys)
+    new = attrs.evolve(PURCHASE, flows=("cart", "settle"), together=together)
+    flows = {"cart": Flow(name="cart"), "settle": Flow(name="settle", was=("pay",))}
+    renamed = attrs.evolve(definition, flows=flows, journeys={"purchase": new})
+
+    def apply(snapshot):
+        return changes.apply(snapshot, renamed, snapshot)
+
+    desk, older = Desk(), Desk()
+    raised = after(at("purchase", PARTS), definition=definition)
+    for one in (desk, older):
+        one.take(raised)
+    token = desk.journey().enter("user-1").token
+
+    desk.take(after(at("purchase", PARTS), apply, at("settle", 0), definition=definition))
+    visit = desk.journey().enter("user-1", token=token)
+    assert {desk.flow(name).route(visit) for name in ("cart", "pay", "settle")} == {NEW}
+    # A process that has not read the rename yet goes on with the same visit, and gives it back.
+    back_again = older.journey().enter("user-1", token=visit.token)
+    assert {older.flow(name).route(back_again) for name in ("cart", "pay")} == {NEW}
+    last = desk.journey().enter("user-1", token=back_again.token)
+    assert {desk.flow(name).route(last) for name in ("cart", "pay", "settle")} == {NEW}
+    fresh = desk.journey().enter("user-2")
+    assert desk.flow("pay").route(fresh) is desk.flow("settle").route(fresh) is OLD
+    assert desk.holding.unknown() == ()
