@@ -147,10 +147,8 @@ def _unknown(status: Status) -> Text:
     for one in status.unknown[:MOST_UNKNOWN]:
         what = f"Unknown {one.kind.value} {plain(one.name)}: "
         text.append(what, style="bold red" if one.splits else "bold").append(f"{CONSEQUENCES[one.kind]}. ")
-        first, *more = map(str, one.asking)
-        who = f"{plain(first)} and {len(more)} more" if more else plain(first)
-        text.append(f"Requests: {count(one.requests)}, from {who}", style="dim")
-        text.append(f"; closest known name: {one.closest}\n" if one.closest else "\n", style="dim")
+        text.append(f"Requests: {count(one.requests)}, from {plain(one.who)}", style="dim")
+        text.append(f"; {plain(one.hint)}\n" if one.hint else "\n", style="dim")
     if more_names := len(status.unknown) - MOST_UNKNOWN:
         text.append(f"{more_names} more unknown names: --json\n" if more_names > 0 else "", style="dim")
     text.rstrip()

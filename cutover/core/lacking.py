@@ -43,12 +43,14 @@ class Lacking:
 
     Attributes:
         closest: The name of the definition that may be meant; empty where none is like it.
+        other: What the definition has under this very name, if it is of another kind.
         asking: The processes, by name, host and process id.
     """
 
     kind: NameKind
     name: str
     closest: str
+    other: NameKind | None = None
     asking: tuple[Asking, ...]
 
     @property
@@ -65,12 +67,27 @@ class Lacking:
         """
         return self.kind in SPLITS
 
-    def __str__(self) -> str:
+    @property
+    def who(self) -> str:
+        """
+        Name the first process, and say how many more there are.
+        """
         first, *more = map(str, self.asking)
-        who = f"{first} and {len(more)} more" if more else first
-        verb = "ask" if more else "asks"
-        meant = f"; the closest known name is {self.closest}" if self.closest else ""
-        return f"{who} {verb} for the {self.kind.value} {self.name}, which the definition lacks{meant}"
+        return f"{first} and {len(more)} more" if more else first
+
+    @property
+    def hint(self) -> str:
+        """
+        Say what may be meant; empty where nobody can tell.
+        """
+        if self.other is not None:
+            return f"{self.name} is a {self.other.value}"
+        return f"the closest known name is {self.closest}" if self.closest else ""
+
+    def __str__(self) -> str:
+        verb = "ask" if len(self.asking) > 1 else "asks"
+        hint = f"; {self.hint}" if self.hint else ""
+        return f"{self.who} {verb} for the {self.kind.value} {self.name}, which the definition lacks{hint}"
 
     def document(self) -> dict[str, Any]:
         """
@@ -106,7 +123,13 @@ def lacking(reports: Iterable[CheckIn], definition: Migration, *, now: datetime)
     List what live processes ask for and a definition lacks: flows, then journeys, then cohorts.
     """
     found = (
-        Lacking(kind=kind, name=name, closest=closest(definition, kind, name), asking=asking)
+        Lacking(
+            kind=kind,
+            name=name,
+            closest=closest(definition, kind, name),
+            other=next((other for other in NameKind if is_known(definition, other, name)), None),
+            asking=asking,
+        )
         for (kind, name), asking in asked_for(reports, now=now).items()
         if not is_known(definition, kind, name)
     )

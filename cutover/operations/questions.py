@@ -157,7 +157,9 @@ def _removed(situation: Situation) -> Iterator[Question]:
         if kind not in SPLITS or not is_known(before.definition, kind, name):
             continue
         was, now = before.definition.current(name), after.current(name)
-        if not is_known(after, kind, name):
+        if not is_known(after, kind, name) and kind is NameKind.FLOW and was in after.flows:
+            lines.append(f"{_who(asking)} for the flow {name}, which is no longer a former name of {was}")
+        elif not is_known(after, kind, name):
             lines.append(str(Lacking(kind=kind, name=name, closest=closest(after, kind, name), asking=asking)))
         elif kind is NameKind.FLOW and names.get(was, was) != now:
             lines.append(f"{_who(asking)} for the flow {name}, which was {was} and would be {now}")

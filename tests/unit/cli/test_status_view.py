@@ -99,7 +99,10 @@ def test_names_that_the_definition_lacks(status):
     definition = Migration.parse(TOML)
     text = drawn(attrs.evolve(status, unknown=lacking([report], definition, now=status.at)), width=160)
 
-    assert "Unknown flow pay�: its requests go to OLD. Requests: 12.3k, from web�-1/17; closest known name: pay" in text
+    assert (
+        "Unknown flow pay�: its requests go to OLD. Requests: 12.3k, from web�-1/17; the closest known name is pay"
+        in text
+    )
     assert "Unknown journey buy-0: its visits keep no side. Requests: 0, from web�-1/17" in text
     assert "1 more unknown names: --json" in text
 
@@ -209,6 +212,22 @@ def test_instances_keep_their_names(status, width):
         ["web", "h/22", "lost"],
     ]
     assert ("LIBRARY" in lines[0]) == (width > 60)
+
+
+def test_instances_with_unknown_names(status):
+    """
+    Where a process asks for names that the definition lacks, the table says which and how often.
+    """
+    file = io.StringIO()
+    unknown = frozenset(Asked(NameKind.FLOW, f"pay-{number}\u202e", number) for number in range(5))
+    instances = [
+        attrs.evolve(instance(status, 1, InstanceState.CURRENT), unknown=unknown),
+        instance(status, 22, InstanceState.CURRENT),
+    ]
+    Console(file=file, width=200).print(instances_table(instances, 200))
+
+    assert "UNKNOWN NAMES" in file.getvalue()
+    assert "flow pay-4� 4x, flow pay-3� 3x, flow pay-2� 2x, 2 more: --json" in file.getvalue()
 
 
 def test_no_forecast_before_a_day_of_history(status):

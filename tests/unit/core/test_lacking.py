@@ -51,6 +51,15 @@ def test_who_asks_for_what():
     assert (vip.kind, vip.splits, pay.splits) == (NameKind.COHORT, False, True)
 
 
+def test_a_name_of_another_kind():
+    """
+    Where the very name is there as something else, that is what is said.
+    """
+    (purchase,) = lacking([report(1, flow("purchase"))], SHOP, now=NOON)
+
+    assert str(purchase) == ("web-1/1 asks for the flow purchase, which the definition lacks; purchase is a journey")
+
+
 def test_a_lost_process_asks_for_nothing():
     """
     A process that was not heard of for longer than the lease may be gone: what it asked for is no reason to wait.

@@ -318,7 +318,7 @@ def test_a_former_name_that_is_taken_away(control, check_in, definition):
     again = attrs.evolve(plain, flows={**plain.flows, "pay": Flow(name="pay")})
 
     for other, detail in (
-        (plain, "web-1/17 asks for the flow pay, which the definition lacks"),
+        (plain, "web-1/17 asks for the flow pay, which is no longer a former name of settle"),
         (again, "web-1/17 asks for the flow pay, which was settle and would be pay"),
     ):
         with pytest.raises(Refused) as caught:
