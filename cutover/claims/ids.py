@@ -5,10 +5,10 @@ What things are called: their kinds and ids, and a digest that stands for many o
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, cast
 from uuid import UUID
 
-from cutover.core.backend import Backend
+from cutover.core.backend import Backend, side_of
 from cutover.core.migration import NAME, NAME_RULE
 from cutover.errors import ConfigurationError
 
@@ -18,7 +18,7 @@ Id = str | int | UUID | bytes
 
 LONGEST: Final = 512  # bytes
 ALLOWED: Final = f"text, int, UUID or bytes, of 1 to {LONGEST} bytes in UTF-8"
-SIDES: Final = frozenset(Backend)
+SIDES: Final[Mapping[object, Backend]] = {side.value: side for side in Backend}
 SHORTEST_KEEP: Final = timedelta(milliseconds=1)
 LONGEST_KEEP: Final = timedelta(days=36_525)
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -56,9 +56,10 @@ def backend_in(given: object) -> Backend:
     Raises:
         ConfigurationError: If it is none.
     """
-    if not isinstance(given, str) or given not in SIDES:
+    side = side_of(given, SIDES)
+    if side is None:
         raise ConfigurationError(f"the side is {given!r:.100}; allowed: a Backend, 'old' or 'new'")
-    return Backend(given)
+    return side
 
 
 def checked_keep(keep: Mapping[str, timedelta] | None) -> dict[str, timedelta]:
@@ -119,12 +120,13 @@ def _checked_line(number: int, data: bytes) -> bytes:
 
 
 def _bytes_of(given: object) -> bytes:
-    if isinstance(given, bytes):
+    if isinstance(given, bytes | bytearray | memoryview):
         return bytes(given)
     if isinstance(given, bool) or not isinstance(given, str | int | UUID):
         raise ConfigurationError(f"the id is of the type {type(given).__name__}; allowed: {ALLOWED}")
     try:
-        return (given if isinstance(given, str) else str(given)).encode()
+        # A lazy proxy of text says that it is text, and only its `str` is.
+        return str.encode(cast("str", given) if issubclass(type(given), str) else str(given))
     except UnicodeEncodeError:
         raise ConfigurationError(f"the id holds a lone surrogate; allowed: {ALLOWED}") from None
     except ValueError:  # an int with more digits than Python writes

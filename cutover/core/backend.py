@@ -2,12 +2,13 @@
 The two sides, the reasons for choosing one, and the decision that names both.
 """
 
-from collections.abc import Mapping
+import string
+from collections.abc import Iterator, Mapping
 from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-__all__ = ["NAMED", "UNSET", "Backend", "Decision", "Reason", "Unset", "side_of"]
+__all__ = ["NAMED", "UNSET", "Backend", "Decision", "Reason", "Unset", "home_text", "side_of"]
 
 
 class Backend(StrEnum):
@@ -21,6 +22,9 @@ class Backend(StrEnum):
 
 #: What a side is called in every migration; an unmarked thing is older than all of them.
 NAMED: Final[Mapping[object, Backend]] = MappingProxyType({None: Backend.OLD, "old": Backend.OLD, "new": Backend.NEW})
+
+
+PADDING: Final = f"{string.whitespace}\0"  # around a name in a CHAR or BINARY column
 
 
 class Reason(StrEnum):
@@ -74,18 +78,45 @@ class Unset(Enum):
 UNSET: Final = Unset.UNSET
 
 
-def side_of(home: object, names: dict[object, Backend]) -> Backend | None:
+def side_of(home: object, names: Mapping[object, Backend]) -> Backend | None:
     """
     Translate what an application stored as a thing's home into a side.
 
+    Upper case counts as lower case, and white space and NUL around a name are left out: columns give them back.
+
     Args:
-        home: A `Backend`, "old" or "new", a side's own name, or None for an unmarked thing.
-        names: The names that this migration knows, None among them.
+        home: A `Backend`, "old" or "new", a side's own name, a member of an enum whose value or name is one of these,
+            the same as bytes, or None for an unmarked thing.
+        names: The names that this migration knows, in lower case, None among them.
 
     Returns:
         The side, or None for anything else, also where *home* cannot even be looked up.
     """
     try:
-        return names.get(home)
+        side = names.get(home)
+        if side is None:
+            side = next((names[name] for name in _names_in(home) if name in names), None)
     except Exception:  # noqa: BLE001 - a stranger's __hash__ or __eq__ may raise anything
         return None
+    return side
+
+
+def home_text(home: object) -> str:
+    """
+    Give a home as text that `side_of` reads as the same side.
+    """
+    names = tuple(_names_in(home)) or (str(home),)
+    return next((name for name in names if name in NAMED), names[0])
+
+
+def _names_in(home: object) -> Iterator[str]:
+    """
+    Give the names that a home may mean, the likeliest first.
+    """
+    if isinstance(home, Enum):
+        yield from _names_in(home.value)
+        yield from _names_in(home.name)
+    elif isinstance(home, bytes):
+        yield from _names_in(bytes(home).decode())
+    elif isinstance(home, str):
+        yield str(home).strip(PADDING).lower()

@@ -6,7 +6,7 @@ Nothing is passed on unasked: a task that a task starts is often about something
 
 from typing import Any, Final
 
-from cutover.core.backend import UNSET, Backend
+from cutover.core.backend import UNSET, home_text
 from cutover.errors import ConfigurationError
 from cutover.router.journey import Journey
 from cutover.router.strangers import kind_of
@@ -42,7 +42,7 @@ def task_headers(*visits: Visit, home: object = UNSET) -> dict[str, str]:
             raise ConfigurationError(f"two visits are of the journey {visit.journey!r}; allowed: one of each journey")
         headers[f"{VISIT}{visit.journey}"] = visit.token
     if home is not UNSET:
-        headers[HOME] = "" if home is None else home.value if isinstance(home, Backend) else str(home)
+        headers[HOME] = "" if home is None else home_text(home)
     return headers
 
 

@@ -29,8 +29,8 @@ def encoded_key(key: object) -> str:
     Raises:
         ConfigurationError: If it is none by which writes can be put in order.
     """
-    if isinstance(key, UUID):
-        key = str(key)
+    if isinstance(key, str | UUID) and not issubclass(type(key), str):
+        key = str(key)  # also of a lazy proxy, which says that it is text
     if isinstance(key, bool) or not isinstance(key, str | int):
         raise ConfigurationError(f"the key is of the type {type(key).__name__}; allowed: {KEYS}")
     if (

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from cutover.callables import Kind, common_kind, is_generator_function, kind_of_call, not_taken
+from cutover.callables import Kind, common_kind, is_generator_function, kind_of_call, not_taken, parameter_at
 from cutover.core.backend import Backend
 from cutover.errors import ConfigurationError
 from cutover.mirror.arguments import decoded_arguments, decoded_key
@@ -167,6 +167,11 @@ def _kind(write: str, name: str, function: object) -> Kind:
 
 
 def _check_told(write: str, name: str, function: Any) -> None:
+    if parameter_at(function, 0) == "self":
+        raise ConfigurationError(
+            f"write {write}: {name} takes an object first, self, and a write is also made later, where no object is; "
+            "allowed: a function, a staticmethod, or a method of one object"
+        )
     told = ("sequence", "side") if name == "confirm" else ("sequence",)
     if untaken := not_taken(function, *told):
         raise ConfigurationError(

@@ -190,7 +190,7 @@ def rehome(kind: str, counts: Mapping[str, int], digest: str, *, is_done: bool =
 def _backend(definition: Migration, side: object) -> Backend | None:
     if side is None or side == "none":
         return None
-    backend = side_of(side.lower() if isinstance(side, str) else side, definition.sides())
+    backend = side_of(side, definition.sides())
     if backend is None:
         raise ConfigurationError(f"the side is {side!r}; allowed: old, new, or none to take an override back")
     return backend

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from enum import Enum
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -30,11 +31,20 @@ IDS: Final[tuple[Id, ...]] = (
 SAME: Final = ((42, "42"), ("42", 42), (UUID(int=5), str(UUID(int=5))), ("é", "é".encode()))
 WRONG_IDS: Final = ("", "x" * 513, "é" * 257, b"", "lone \ud800", None, 1.5, True, ("a",), 10**5000)
 WRONG_KINDS: Final = ("", "Order", "a b", "-order", "x" * 65, "or'der", None, 7)
-WRONG_SIDES: Final = ("", "OLD", "legacy", None, 1, True)
+WRONG_SIDES: Final = ("", "  ", "legacy", None, 1, True)
 SOON: Final = timedelta(milliseconds=150)
 LATER: Final = timedelta(days=400)
 MANY: Final = 2500  # more than an engine is given at once
 RACERS: Final = 6
+
+
+class Column(Enum):
+    """
+    A side as an enum column gives it back.
+    """
+
+    OLD = 0
+    NEW = 1
 
 
 class HomesPlace(Protocol):
@@ -143,6 +153,15 @@ class HomesContract:
         with pytest.raises(ConfigurationError):
             homes.claim_many("order", {"2": NEW, "": NEW})
         assert homes.counts() == {"order": Sides(new=1)}
+
+    def test_sides_as_columns_give_them_back(self, opened: HomesPlace) -> None:
+        """
+        A side is the same in upper case, with padding, as bytes, and as a member of an enum.
+        """
+        homes = opened()
+
+        for number, side in enumerate(("NEW", "new  ", b"new\0", Column.NEW)):
+            assert homes.claim("order", number, side) is NEW  # type: ignore[arg-type]
 
     def test_kinds_and_migrations_are_apart(self, opened: HomesPlace) -> None:
         """

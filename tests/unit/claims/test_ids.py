@@ -5,11 +5,13 @@ What things are called.
 import hashlib
 import subprocess
 from datetime import timedelta
+from enum import IntEnum, StrEnum
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from werkzeug.local import LocalProxy
 
 from cutover.claims.ids import LONGEST, checked_keep, digest_of, id_bytes, kind_in, parse_ids, pieces
 from cutover.core.migration import NAME
@@ -31,6 +33,40 @@ def test_ids(given):
 
     assert data == (given if isinstance(given, bytes) else str(given).encode())
     assert id_bytes(data) == data
+
+
+def test_kinds_of_ids():
+    """
+    A lazy proxy is the id that its object is, and a member of an enum is what it holds.
+    """
+    same = {
+        b"order-1": (
+            "order-1",
+            b"order-1",
+            bytearray(b"order-1"),
+            memoryview(b"order-1"),
+            LocalProxy(lambda: "order-1"),
+        ),
+        b"1": (1, "1", IntEnum("Number", "ONE").ONE, LocalProxy(lambda: 1)),
+        b"one": (StrEnum("Word", "ONE").ONE,),
+    }
+
+    assert {data: {id_bytes(one) for one in ids} for data, ids in same.items()} == {data: {data} for data in same}
+
+
+@pytest.mark.parametrize("nobody", [None, False, float("nan"), object(), len, ("a",), LocalProxy(lambda: None)])
+def test_what_names_nobody(nobody):
+    """
+    What names nobody as a key is no id, and the error names its type and not its value.
+    """
+    with pytest.raises(ConfigurationError) as caught:
+        id_bytes(nobody)
+
+    name = type(nobody).__name__
+    assert (
+        str(caught.value)
+        == f"the id is of the type {name}; allowed: text, int, UUID or bytes, of 1 to 512 bytes in UTF-8"
+    )
 
 
 @given(st.text(min_size=1, max_size=2 * LONGEST))

@@ -3,6 +3,7 @@ Homes and tokens go into the headers of a task, and come out of them.
 """
 
 import json
+from enum import Enum
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,14 @@ from visitors import shop, user_on
 from cutover.core.backend import UNSET, Backend
 from cutover.errors import ConfigurationError
 from cutover.integrations.celery import task_headers, task_home, task_visit
+
+
+class Column(Enum):
+    """
+    A home as an enum column gives it back.
+    """
+
+    NEW = 1
 
 
 def task(headers):
@@ -23,7 +32,8 @@ def task(headers):
 
 
 @pytest.mark.parametrize(
-    ("home", "came"), [(Backend.OLD, "old"), (Backend.NEW, "new"), ("tokopedia", "tokopedia"), (None, None)]
+    ("home", "came"),
+    [(Backend.OLD, "old"), (Backend.NEW, "new"), ("tokopedia", "tokopedia"), (Column.NEW, "new"), (None, None)],
 )
 def test_home(home, came):
     """

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from werkzeug.local import LocalProxy
 
 from cutover.core.bucketing import key_bytes
 from cutover.errors import ConfigurationError
@@ -132,13 +133,19 @@ def test_keys_come_back(key):
 
 def test_uuid():
     """
-    A UUID is the same as its text.
+    A UUID is the same as its text, and a lazy proxy is its object.
     """
     assert decoded_key(encoded_key(UUID(int=7))) == str(UUID(int=7))
+    for key in ("user-42", 42):
+        assert encoded_key(LocalProxy(lambda key=key: key)) == encoded_key(key)
 
 
 @pytest.mark.parametrize(
-    "key", [None, "", True, 1.5, b"user", ("user",), "x" * (LONGEST_KEY + 1), 1 << 512, -(1 << 512)]
+    "key",
+    [
+        *(None, "", True, 1.5, b"user", ("user",), "x" * (LONGEST_KEY + 1), 1 << 512, -(1 << 512)),
+        *(float("nan"), object(), len, {"a"}, LocalProxy(lambda: None), LocalProxy(lambda: "")),
+    ],
 )
 def test_no_key(key):
     """

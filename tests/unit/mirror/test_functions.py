@@ -62,12 +62,17 @@ class Callable:
         ({"new": lambda key, item: key}, "new takes no argument named sequence; allowed: a function that takes "),
         ({"confirm": lambda key, *, sequence: True}, "confirm takes no argument named side; allowed: .* and side "),
         ({"confirm": lambda key: True}, "confirm takes no argument named sequence or side"),
+        (
+            {"new": lambda self, key, *, sequence: key},
+            "new takes an object first, self, and a write is also made later",
+        ),
     ],
-    ids=["new", "side", "both"],
+    ids=["new", "side", "both", "self"],
 )
 def test_what_they_are_told(given, wrong):
     """
-    A function that cannot be told the sequence, or which side is asked, is refused when the write is built.
+    A function that cannot be told the sequence, or which side is asked, or that needs an object, is refused when the
+    write is built.
     """
     with pytest.raises(ConfigurationError, match=f"^write cart.add: {wrong}"):
         Functions.of("cart.add", **{"old": plain, "new": plain, **given})

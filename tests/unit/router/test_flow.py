@@ -179,7 +179,11 @@ ODD = (
 )
 odd = st.integers(0, len(ODD) - 1).map(ODD.__getitem__)  # their `repr` raises, too
 cohorts = st.none() | st.sampled_from((*COHORTS, Cohort.STAFF, Mixed("staff"))) | odd
-homes = st.just(UNSET) | st.sampled_from((None, OLD, NEW, "old", "new", "tiktok", "tokopedia", "lazada")) | odd
+homes = (
+    st.just(UNSET)
+    | st.sampled_from((None, OLD, NEW, "old", "new", "tiktok", "tokopedia", "lazada", "NEW ", b"new"))
+    | odd
+)
 keys = st.sampled_from(KEYS) | hostile_keys | st.integers(0, len(ODD_KEYS) - 1).map(ODD_KEYS.__getitem__)
 requests = st.lists(st.tuples(keys, cohorts, homes), min_size=1, max_size=4)
 
