@@ -1,8 +1,8 @@
 """
 The flows of a status, one line each: the dial, what users see, errors, and what the flow waits for.
 
-What does not fit into the terminal's width moves: first what a flow waits for goes below its line, then the bar and the
-totals are left out, and at last the name of the flow stands on a line of its own. Nothing else is cut.
+On a narrow terminal the column WAITING FOR moves below the line of its flow. On narrower ones the totals and then the
+bar are left out. At last the name of the flow gets a line of its own. Nothing else is cut.
 """
 
 from collections.abc import Sequence
@@ -25,13 +25,19 @@ from cutover.operations.status import FlowStatus, Status, Waiting
 __all__ = ["flows_view"]
 
 WAITING: Final = "WAITING FOR"
-ROOM: Final = 36  # columns that what a flow waits for needs beside its line
+ROOM: Final = 36  # the least width of that column beside the figures
 GAP: Final = "  "
+NOTHING: Final = "-"
 
 
 class Layout(NamedTuple):
     """
-    What stands in the line of a flow, and where what it waits for stands.
+    How the figures of a flow are laid out.
+
+    Attributes:
+        bar: Columns of the bar; 0 for none.
+        totals: The requests that were ever counted are shown.
+        beside: The column WAITING FOR is beside the figures, not below.
     """
 
     bar: int
@@ -109,7 +115,7 @@ def _below(first: Sequence[Text], *more: Sequence[Text]) -> Group:
     parts: list[RenderableType] = []
     for line, *rest in zip(first, *more, strict=True):
         parts.append(line)
-        parts += [Padding(one, (0, 0, 0, len(GAP)), expand=False) for one in rest]
+        parts += [Padding(one, (0, 0, 0, len(GAP)), expand=False) for one in rest if one.plain != NOTHING]
     return Group(*parts)
 
 
@@ -149,7 +155,7 @@ def _rate(calls: Calls) -> str:
 
 def _waiting(flow: FlowStatus, status: Status) -> Text:
     if not flow.waiting_for:
-        return Text("done", style="green") if flow.effective == PARTS else Text("-", style="dim")
+        return Text("done", style="green") if flow.effective == PARTS else Text(NOTHING, style="dim")
     first, *more = flow.waiting_for
     told = [first, *(one for one in more if one.explains_actual)]
     text = Text("; ".join(_waiting_text(one, status) for one in told))

@@ -63,7 +63,7 @@ def instances_table(instances: Iterable[Instance], width: int) -> Table:
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     if all(cell.plain == "-" for cell in columns["UNKNOWN NAMES"]):
         del columns["UNKNOWN NAMES"]
-    spare = ["LIBRARY", "UP", "ID", "LAST SEEN"]
+    spare = ["LIBRARY", "UP", "ID", "LAST SEEN", "RUNS"]
     if all(cell.plain == "-" for cell in columns["BREAK-GLASS"]):
         spare.insert(0, "BREAK-GLASS")
     while spare and _width(columns) > width:

@@ -183,7 +183,8 @@ def _instances(status: Status) -> RenderableType:
     if status.problem:
         return text.append("not known", style="bold red")
     if not status.instances:
-        return text.append("none has checked in", style="dim")
+        ever = any(flow.old_requests + flow.new_requests for flow in status.flows)
+        return text.append("none runs now" if ever else "none has checked in", style="dim")
     shown = [state for state in InstanceState if status.count(state)]
     for index, state in enumerate(shown):
         text.append(", " if index else "")

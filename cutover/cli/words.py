@@ -131,7 +131,8 @@ def asked(verb: str, arguments: Mapping[str, Any]) -> str:
         case "adopt":
             return f"adopt epoch {arguments.get('epoch')}"
         case "dead":
-            return f"dead {plain(str(arguments.get('instance')))[:8]}"
+            who = arguments.get("who") or str(arguments.get("instance"))[:8]
+            return plain(f"dead {who}")
         case "rehome":
             things = sum(n for name in ("moved", "already", "new") if isinstance(n := arguments.get(name), int))
             return plain(f"rehome {arguments.get('kind')}, {things} in all")

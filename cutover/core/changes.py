@@ -295,14 +295,15 @@ def adopt(snapshot: Snapshot, seen: Iterable[int] = ()) -> Proposal:
     return Proposal(verb="adopt", arguments={"epoch": epoch}, before=snapshot, after=after)
 
 
-def declare_dead(snapshot: Snapshot, instance: str, seen: datetime) -> Proposal:
+def declare_dead(snapshot: Snapshot, instance: str, seen: datetime, *, who: str = "") -> Proposal:
     """
     Put on record that a router process that is lost will never come back; no dial changes.
 
     Args:
         seen: When it was last heard of: what it counted since is missing. Aware, UTC.
+        who: What operators call it.
     """
-    arguments = {"instance": instance, "seen": format_instant(seen)}
+    arguments = {"instance": instance, "seen": format_instant(seen), **({"who": who} if who else {})}
     return Proposal(verb="dead", arguments=arguments, before=snapshot, after=snapshot)
 
 

@@ -173,7 +173,7 @@ def declare_dead(report: CheckIn) -> Intent:
     Args:
         report: The last that was heard of it.
     """
-    return lambda basis: changes.declare_dead(basis.current, report.instance, report.at)
+    return lambda basis: changes.declare_dead(basis.current, report.instance, report.at, who=report.who)
 
 
 def rehome(kind: str, counts: Mapping[str, int], digest: str, *, is_done: bool = False) -> Intent:

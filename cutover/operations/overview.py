@@ -214,7 +214,7 @@ def _waiting(flow: FlowStatus, facts: Facts, instances: tuple[Instance, ...]) ->
     yield from _held_back(flow, facts)
     yield from _drains_to(Backend.NEW, flow)
     if not any(flow.traffic.requests) and not facts.problem:
-        yield _nothing_counted(flow)
+        yield _nothing_counted(flow, instances)
     lost = [i.seen for i in instances if i.state is InstanceState.LOST]
     if lost:
         yield Waiting(f"{len(lost)} of {len(instances)} instances lost", min(lost))
@@ -230,11 +230,16 @@ def _is_behind(instance: Instance, epoch: int, turned: Turned) -> bool:
     return instance.head is None or instance.head.order < (epoch, turned.version)
 
 
-def _nothing_counted(flow: FlowStatus) -> Waiting:
-    if flow.traffic.window is Window.SINCE_CHANGE:
-        return Waiting("nothing counted since the last change", flow.traffic.since, explains_actual=True)
-    text = "nothing counted in the last 5 minutes" if flow.old_requests + flow.new_requests else "no traffic yet"
-    return Waiting(text, explains_actual=True)
+def _nothing_counted(flow: FlowStatus, instances: tuple[Instance, ...]) -> Waiting:
+    ever = flow.old_requests + flow.new_requests
+    if flow.traffic.window is Window.RECENT:
+        text = "nothing counted in the last 5 minutes" if ever else "no traffic yet"
+        return Waiting(text, explains_actual=True)
+    # What closed instances counted in the minute of the change may be from before it.
+    nothing = (
+        "nothing counted" if instances or not ever else "no instance runs, and closed ones counted no whole minute"
+    )
+    return Waiting(f"{nothing} since the last change", flow.traffic.since, explains_actual=True)
 
 
 def _held_back(flow: FlowStatus, facts: Facts) -> Iterator[Waiting]:

@@ -229,7 +229,7 @@ class Instance:
     Attributes:
         id: 128 random bits as hex.
         name: What the process is called; empty where it does not say.
-        head: What it runs; None if nothing yet.
+        head: The version that it runs; None if it runs none yet.
         age: Since its last check-in.
     """
 

@@ -151,6 +151,8 @@ def test_a_moment_of_today_needs_no_date():
         ("override", {"target": "pay", "position": 7}, "override pay, the user at 0.007%: taken back"),
         ("work", {"item": "texts", "parts": 40_000}, "work texts 40%"),
         ("adopt", {"epoch": 2}, "adopt epoch 2"),
+        ("dead", {"instance": "0123456789abcdef", "who": "checkout-api web-3/4711"}, "dead checkout-api web-3/4711"),
+        ("dead", {"instance": "0123456789abcdef"}, "dead 01234567"),
         ("a later verb", {"x": 1}, "a later verb"),
     ],
 )

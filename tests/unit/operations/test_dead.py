@@ -34,7 +34,11 @@ def test_dead(control, store, clock):
     change = control.declare_dead("abc", reason="the node burnt")
 
     seen = "2026-01-11T12:00:00.000000Z"
-    assert (change.verb, change.arguments, change.effects) == ("dead", {"instance": "abc1", "seen": seen}, {})
+    assert (change.verb, change.arguments, change.effects) == (
+        "dead",
+        {"instance": "abc1", "seen": seen, "who": "h/1"},
+        {},
+    )
     assert [one.id for one in control.instances()] == ["abd2"]
     assert control.fleet().totals() == {PAY: 14}
     assert control.verify().ok

@@ -122,6 +122,17 @@ def test_a_share_goes_on_where_another_thing_changes(control, check_in, clock, c
     assert flow(control.status(), "browse").share is None
 
 
+def test_what_closed_instances_counted(control, check_in, clock):
+    """
+    Where no instance runs, it is not said that nothing was counted: closed instances may have counted something.
+    """
+    control.set("browse", 25, reason="x")
+    check_in(counts=[("browse", "new", 1)], closing=True)
+
+    assert waits(control, "browse")[0].startswith("no instance runs, and closed ones counted no whole minute since")
+    assert waits(control, "cart")[0] == "nothing counted since the last change"
+
+
 def test_errors_of_the_last_minutes(control, check_in, clock):
     """
     Errors are told beside the calls of the last five minutes, by side; the totals stay.
