@@ -73,7 +73,7 @@ MUTANTS = [
         rule="a flow that left the journey keeps its side",
         owner=journey,
         name="resumed",
-        was="return sides,",
+        was="return _with_former(sides, former),",
         now="return {flow: side for flow, side in sides.items() if flow in flows},",
     ),
     Mutant(
@@ -209,8 +209,8 @@ MUTANTS = [
         rule="a thing at home is served there",
         owner=Flow,
         name="_find",
-        was="cell = plan.at_home(home)",
-        now="cell = plan.resolve(key, cohort)[0]",
+        was="return self._at_home(plan, home), None",
+        now="return plan.resolve(key, cohort)",
     ),
     Mutant(
         rule="what comes into the journey within a request follows the visit",
@@ -224,8 +224,8 @@ MUTANTS = [
         rule="a rollback evicts",
         owner=changes,
         name="rollback",
-        was="after=_evicted(after, flows)",
-        now="after=after",
+        was="after = _evicted(after, flows)",
+        now="after = after",
         seed=1,
     ),
     Mutant(
