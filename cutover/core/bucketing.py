@@ -11,7 +11,6 @@ Test vectors: `docs/reference/bucketing.md`.
 import re
 from hashlib import blake2b
 from typing import Any, Final
-from uuid import UUID
 
 from mmh3 import mmh3_32_uintdigest
 
@@ -28,7 +27,6 @@ __all__ = [
 SCHEME: Final = "murmur3/1"
 PARTS: Final = 100_000  # a dial of 100% is this many parts
 
-NUMBERED: Final = frozenset((int, UUID))  # types whose every object names somebody
 BUFFERS: Final = (bytes, bytearray, memoryview)
 COMPOUND: Final = (tuple, list, dict)
 #: The texts of objects that name nobody. Only the text shows that, because a proxy hides its object.
@@ -76,7 +74,7 @@ def key_bytes(key: Any) -> bytes | None:
             return well_formed(key) or None
         if issubclass(kind, bytes):
             return bytes.__getitem__(key, slice(None)) or None  # the methods of a subclass may say anything
-        return well_formed(str(key)) if kind in NUMBERED else _named_by(key)
+        return well_formed(str(key)) if kind is int else _named_by(key)
     except Exception:  # noqa: BLE001 - a stranger's methods may raise anything
         return None
 
