@@ -10,8 +10,8 @@ import attrs
 import click
 
 from cutover.cli.completing import cohorts, flows, sides, work_items
-from cutover.cli.differences import Difference, differences
-from cutover.cli.emergency import give
+from cutover.cli.differences import differences
+from cutover.cli.emergency import give, ways_without_store
 from cutover.cli.failures import ExitCode
 from cutover.cli.homes_left import HomesLeft, homes_left, print_homes_left
 from cutover.cli.options import changing, homes_option, percent, target
@@ -20,7 +20,7 @@ from cutover.cli.words import asked, plain, short
 from cutover.core.changes import Proposal
 from cutover.core.ledger import Change
 from cutover.core.migration import Migration
-from cutover.errors import StoreError
+from cutover.errors import OutcomeUnknown, StoreError
 from cutover.operations import intents
 from cutover.operations.commit import Outcome
 from cutover.operations.control import APPLIED, Control
@@ -110,9 +110,14 @@ def rollback_(
         raise click.UsageError("name one flow or journey, or give --all")
     if emergency:
         return give(session, edit, target)
-    with session.opened(edit) as control:
-        left = None if place is None else partial(homes_left, control, place)
-        return carry_out(session, control, intents.rollback(target), edit, left=left)
+    try:
+        with session.opened(edit) as control:
+            left = None if place is None else partial(homes_left, control, place)
+            return carry_out(session, control, intents.rollback(target), edit, left=left)
+    except (StoreError, OutcomeUnknown) as error:
+        for line in ways_without_store(session.store or "", target):
+            error.add_note(line)
+        raise
 
 
 @click.command("freeze")
@@ -330,9 +335,9 @@ def _lines(proposal: Proposal) -> list[str]:
         return ["counts no longer; what it counted stays"]
     if proposal.verb == "rehome":
         return [f"{proposal.arguments[what]} {what}" for what in ("moved", "already", "new")]
-    said = {Difference.of(move) for move in proposal.moves}
-    changed = [str(difference) for difference in differences(proposal) if difference not in said]
-    moved = [str(move) for move in proposal.moves]
+    moves = proposal.moves
+    changed = [str(one) for one in differences(proposal) if not any(one.repeats(move) for move in moves)]
+    moved = [str(move) for move in moves]
     visited = (flow for journey in proposal.after.definition.journeys.values() for flow in journey.flows)
     ended = [flow for flow in visited if flow in proposal.evicted]
     return [

@@ -2,19 +2,28 @@
 What a change changes, as pairs of before and after.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
 import attrs
 
-from cutover.cli.words import plain
+from cutover.cli.words import describe, plain
 from cutover.core.changes import Proposal
+from cutover.core.ledger import Change
 from cutover.core.moves import Move
 from cutover.core.percent import format_percent
 from cutover.core.renames import renamed, renames_of
 from cutover.core.snapshot import Snapshot
 
-__all__ = ["Difference", "differences"]
+__all__ = ["Difference", "Told", "differences", "told"]
+
+
+Told = tuple[Change, str]
+"""
+A change, and what it did in words.
+"""
+
+LISTS: Final = {"flows": "flow", "journeys": "journey", "work": "work item", "cohorts": "cohort"}
 
 
 @attrs.frozen
@@ -30,13 +39,14 @@ class Difference:
     def __str__(self) -> str:
         return f"{self.what}: {self.before} -> {self.after}"
 
-    @classmethod
-    def of(cls, move: Move) -> Self:
+    def repeats(self, move: Move) -> bool:
         """
-        Give the difference of a dial that a move tells already.
+        Tell whether a move says as much.
         """
+        if move.overrides:
+            return self.what == f"overrides of {move.flow}"
         what = f"{move.flow}, cohort {move.cohort}" if move.cohort else move.flow
-        return cls(what, _dial(move.before), _dial(move.after))
+        return (self.what, self.after) == (what, _dial(move.after))
 
     def document(self) -> dict[str, Any]:
         """
@@ -54,6 +64,40 @@ def differences(proposal: Proposal) -> tuple[Difference, ...]:
         flows = ", ".join(f"{flow} 0%" for flow in after.definition.flows)
         return (Difference(f"migration {after.migration}", "none", flows),)
     return tuple(_differences(before, after))
+
+
+def told(changes: Iterable[Change], before: Mapping[str, Any]) -> tuple[Told, ...]:
+    """
+    Say what each change did; of an apply, what it changed in the definition.
+
+    Args:
+        before: The definition before the first of them; empty where there was none.
+    """
+    result = []
+    for change in changes:
+        words, after = describe(change), change.arguments.get("definition")
+        if isinstance(after, Mapping):
+            words = f"{words}: {'; '.join(_applied(before, after)) or 'another order'}"
+            before = after
+        result.append((change, words))
+    return tuple(result)
+
+
+def _applied(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """
+    Say what an apply changed: names that were added and removed, and every other key with its two values.
+    """
+    rest_before, rest_after = dict(before), dict(after)
+    for kind, word in LISTS.items():
+        was, now = ({one["name"]: one for one in document.get(kind, ())} for document in (before, after))
+        for verb, some, others in (("adds", now, was), ("removes", was, now)):
+            names = [name for name in some if name not in others]
+            if names:
+                yield f"{verb} {word}{'s' if len(names) > 1 else ''} {plain(', '.join(names))}"
+        rest_before[kind] = [one for name, one in was.items() if name in now]
+        rest_after[kind] = [one for name, one in now.items() if name in was]
+    if before:
+        yield from map(str, _definitions(_leaves(rest_before), _leaves(rest_after)))
 
 
 def _differences(before: Snapshot, after: Snapshot) -> Iterator[Difference]:

@@ -2,6 +2,7 @@
 The verb `emergency` and what ``rollback --emergency`` does: rollbacks that a relay holds by itself.
 """
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import click
@@ -10,12 +11,13 @@ from cutover.cli.failures import ExitCode
 from cutover.cli.options import looking
 from cutover.cli.session import Edit, Session
 from cutover.cli.words import plain
+from cutover.core.break_glass import EVERY_FLOW
 from cutover.errors import ConfigurationError
 from cutover.operations.control import Control
 from cutover.operations.stamp import Stamp
 from cutover.stores.http import Floor, HttpStore
 
-__all__ = ["VERBS", "give"]
+__all__ = ["VERBS", "give", "ways_without_store"]
 
 
 def give(session: Session, edit: Edit, target: str | None) -> int:
@@ -33,6 +35,16 @@ def give(session: Session, edit: Edit, target: str | None) -> int:
         if not floor.kept:
             session.note("the relay cannot keep it: it holds only as long as the relay's process")
     return ExitCode.DONE
+
+
+def ways_without_store(store: str, target: str | None) -> Iterator[str]:
+    """
+    Say how to send users to OLD where a rollback cannot be written.
+    """
+    where = "" if store.startswith(("http://", "https://")) else " --store https://RELAY"
+    yield "Without the store, either of these sends users to OLD:"
+    yield f'- in the break-glass file of each host (CUTOVER_BREAK_GLASS): "{target or EVERY_FLOW}" = "old"'
+    yield f"- over a relay: cutover rollback {target or '--all'} --emergency{where} --reason ..."
 
 
 @click.group("emergency", invoke_without_command=True)

@@ -71,7 +71,7 @@ def document_of(error: BaseException) -> dict[str, Any]:
         "kind": _kind(error),
         "message": _message(error),
         "exit_code": int(exit_code_of(error)),
-        "details": list(getattr(error, "details", ())),
+        "details": _details(error),
     }
     for name in ("expected", "actual", "hash"):
         if value := getattr(error, name, ""):
@@ -89,11 +89,15 @@ def report(error: BaseException, *, as_json: bool, verbose: bool) -> ExitCode:
         sys.stderr.write(json.dumps(document_of(error)) + "\n")
         return exit_code_of(error)
     sys.stderr.write(f"cutover: {plain(_message(error))}\n")
-    for detail in getattr(error, "details", ()):
+    for detail in _details(error):
         sys.stderr.write(f"  {plain(detail)}\n")
     if isinstance(error, click.UsageError) and error.ctx is not None:
         sys.stderr.write(f"Try: {error.ctx.command_path} --help\n")
     return exit_code_of(error)
+
+
+def _details(error: BaseException) -> list[str]:
+    return [*getattr(error, "details", ()), *getattr(error, "__notes__", ())]
 
 
 def _kind(error: BaseException) -> str:

@@ -14,16 +14,18 @@ from cutover.cli.failures import ExitCode
 from cutover.cli.listing import homes_table
 from cutover.cli.options import changing, homes_option, looking
 from cutover.cli.session import Edit, Session, console
+from cutover.cli.words import plain
+from cutover.core.backend import Backend
 from cutover.errors import ConfigurationError
 from cutover.operations.questions import Question
 from cutover.operations.rehoming import Things, on_record
 
-__all__ = ["VERBS"]
+__all__ = ["VERBS", "home_in_words", "opened_homes"]
 
 HELP: Final = "Where homes are kept."
 
 
-@click.command("homes")
+@click.group("homes", invoke_without_command=True)
 @homes_option(HELP)
 @looking
 def homes_(session: Session, place: str | None) -> int:
@@ -32,7 +34,9 @@ def homes_(session: Session, place: str | None) -> int:
 
     It needs no store where --migration is given, or where homes of one migration only are kept.
     """
-    with _opened(place, _migration(session)) as opened:
+    if click.get_current_context().invoked_subcommand is not None:
+        return ExitCode.DONE
+    with opened_homes(place, _migration(session)) as opened:
         counts = opened.counts()
         if session.as_json:
             kinds = {kind: attrs.asdict(sides) for kind, sides in counts.items()}
@@ -43,6 +47,34 @@ def homes_(session: Session, place: str | None) -> int:
             nothing = "no homes of" if opened.is_made else "nothing was ever claimed there: no homes of"
             session.note(f"{nothing} {opened.migration} in {opened.url}")
     return ExitCode.DONE
+
+
+@homes_.command("find")
+@click.argument("kind")
+@click.argument("thing", metavar="ID")
+@homes_option(HELP)
+@looking
+def find_(session: Session, kind: str, thing: str, place: str | None) -> int:
+    """
+    Look up the side that one thing lives on.
+    """
+    with opened_homes(place, _migration(session)) as opened:
+        found = opened.find(kind, thing)
+        if session.as_json:
+            home = None if found is None else found.value
+            session.print_json({"migration": opened.migration, "kind": kind, "id": thing, "home": home})
+        else:
+            session.print(plain(home_in_words(kind, thing, found)))
+    return ExitCode.DONE
+
+
+def home_in_words(kind: str, thing: str, found: Backend | None) -> str:
+    """
+    Say where a thing lives.
+    """
+    if found is None:
+        return f"{kind} {thing} has no home: nobody claimed it, so it is on OLD"
+    return f"{kind} {thing} lives on {found.name}"
 
 
 @click.command("rehome")
@@ -58,7 +90,7 @@ def rehome_(session: Session, edit: Edit, kind: str, file: BinaryIO, place: str 
     and are new because they had no home. Broken off, it can be run again with the same file.
     """
     things = _read(kind, file)
-    with session.opened(edit) as control, _opened(place, control.migration) as opened:
+    with session.opened(edit) as control, opened_homes(place, control.migration) as opened:
         if edit.dry_run:
             return carry_out(session, control, things.would_move(opened), edit)
         if not edit.yes:
@@ -77,7 +109,13 @@ def _read(kind: str, file: BinaryIO) -> Things:
         raise ConfigurationError(f"{getattr(file, 'name', 'the file')}: {error}") from error
 
 
-def _opened(place: str | None, migration: str | None) -> Homes:
+def opened_homes(place: str | None, migration: str | None) -> Homes:
+    """
+    Open the homes of a migration.
+
+    Raises:
+        UsageError: If no place is named.
+    """
     if not place:
         raise click.UsageError("which homes? Give --homes URL or set CUTOVER_HOMES")
     return homes(place, migration=migration)

@@ -2,23 +2,26 @@
 Tables of things: changes, instances, rules.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from cutover.claims.base import Sides
-from cutover.cli.words import age, count, describe, plain, short
+from cutover.cli.differences import Told
+from cutover.cli.words import age, count, plain, short
 from cutover.core.checkin import InstanceState
-from cutover.core.ledger import Change
 from cutover.operations.explanation import Rule
 from cutover.operations.status import Instance
 
-__all__ = ["STATE_STYLES", "history_table", "homes_table", "instances_table", "plain_table", "rules_table"]
+__all__ = ["STATE_STYLES", "history_view", "homes_table", "instances_table", "plain_table", "rules_table"]
 
+LEAST_REASON: Final = 30  # columns; a longer reason stands below the change where it has fewer beside it
 MOST_SHOWN: Final = 3  # names in one line
 SHORT_ID: Final = 8  # as much of an instance's id as tells it from others
 
@@ -40,19 +43,38 @@ def plain_table(*columns: str) -> Table:
     return table
 
 
-def history_table(changes: Sequence[Change], timezone: str) -> Table:
+def history_view(changes: Sequence[Told], timezone: str, width: int) -> Group:
     """
-    Show changes, oldest first, with times in a timezone.
+    Show changes, oldest first, with times in a timezone. A change is always whole; a reason that does not fit beside it
+    stands below it, and is cut where it is longer than the line.
     """
     zone = ZoneInfo(timezone)
-    table = plain_table("VERSION", f"WHEN ({timezone})", "WHO", "WHAT", "WHY")
-    for column in table.columns[:2]:
-        column.no_wrap = True
-    for change in changes:
+    rows = [("VERSION", f"WHEN ({timezone})", "WHO", "WHAT", "WHY")]
+    for change, what in changes:
         why = plain(change.reason) + (f" [{plain(change.ticket)}]" if change.ticket else "")
         when = f"{change.at.astimezone(zone):%Y-%m-%d %H:%M:%S}"
-        table.add_row(*_texts(short(change.version, change.hash), when, plain(change.actor), describe(change), why))
-    return table
+        rows.append((short(change.version, change.hash), when, plain(change.actor), what, why))
+    sizes = [max(cell_len(row[index]) for row in rows) for index in range(3)]
+    most = width - sum(sizes) - LEAST_REASON - 8
+    sizes.append(max((size for row in rows if (size := cell_len(row[3])) <= most), default=0))
+    return Group(*(part for row in rows for part in _history_row(row, sizes, width)))
+
+
+def _history_row(row: Sequence[str], sizes: Sequence[int], width: int) -> Iterator[RenderableType]:
+    *when, what, why = row
+    line = Text("  ".join(text + " " * (size - cell_len(text)) for text, size in zip(when, sizes[:3], strict=True)))
+    reason, room = Text(why), width - line.cell_len - max(cell_len(what), sizes[3]) - 4
+    if room >= min(LEAST_REASON, reason.cell_len):
+        reason.truncate(room, overflow="ellipsis")
+        yield line.append(f"  {what}{' ' * (sizes[3] - cell_len(what))}  ").append(reason)
+        return
+    if line.cell_len + cell_len(what) + 2 <= width:
+        yield line.append(f"  {what}")
+    else:
+        yield line
+        yield Padding(Text(what), (0, 0, 0, 4))
+    reason.truncate(width - 4, overflow="ellipsis")
+    yield Padding(reason, (0, 0, 0, 4))
 
 
 def instances_table(instances: Iterable[Instance], width: int) -> Table:

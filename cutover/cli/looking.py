@@ -11,16 +11,20 @@ import click
 from click.shell_completion import get_completion_class
 
 from cutover.cli.completing import cohorts, only_flows
+from cutover.cli.differences import told
 from cutover.cli.failures import ExitCode
-from cutover.cli.listing import history_table, rules_table
-from cutover.cli.options import help_without_verb, looking
+from cutover.cli.homing import home_in_words, opened_homes
+from cutover.cli.listing import history_view, rules_table
+from cutover.cli.options import help_without_verb, homes_option, looking
 from cutover.cli.session import Session, console
 from cutover.cli.status_view import status_view
 from cutover.cli.watch import watch
 from cutover.cli.words import plain
-from cutover.core.backend import UNSET
+from cutover.core.backend import UNSET, Backend, Unset
 from cutover.core.ledger import Expectation, Verification, verify
+from cutover.core.percent import format_percent
 from cutover.errors import ConfigurationError
+from cutover.operations.trail import definition_after
 
 __all__ = ["VERBS"]
 
@@ -58,7 +62,13 @@ def history_(session: Session, after: int) -> int:
                 session.print_raw(text)
             return ExitCode.DONE
         zone = control.snapshot().definition.timezone
-        console().print(history_table(control.history(after=after), zone))
+        changes = control.history(after=after)
+        if after and any(change.verb == "apply" for change in changes):
+            before = definition_after((change for change in control.history() if change.version <= after), {})
+        else:
+            before = {}
+        out = console()
+        out.print(history_view(told(changes, before), zone, out.width))
     return ExitCode.DONE
 
 
@@ -67,20 +77,39 @@ def history_(session: Session, after: int) -> int:
 @click.argument("key")
 @click.option("--cohort", metavar="NAME", shell_complete=cohorts, help="The key's cohort.")
 @click.option("--home", metavar="SIDE", help='Where the thing lives; "none" for an unmarked one.')
+@click.option("--home-of", nargs=2, metavar="KIND ID", help="Look up where this thing lives, such as: order 17.")
+@homes_option("Where --home-of looks.")
 @looking
-def explain_(session: Session, flow: str, key: str, cohort: str | None, home: str | None) -> int:
+def explain_(
+    session: Session,
+    flow: str,
+    key: str,
+    cohort: str | None,
+    home: str | None,
+    home_of: tuple[str, str] | None,
+    place: str | None,
+) -> int:
     """
     Say where a request would go, and why.
     """
-    given = UNSET if home is None else None if home == "none" else home
+    if home is not None and home_of is not None:
+        raise click.UsageError("give --home or --home-of, not both")
+    given: Backend | Unset | str | None = UNSET if home is None else None if home == "none" else home
+    found: Backend | None = None
     with session.opened() as control:
+        if home_of is not None:
+            with opened_homes(place, control.migration) as homes:
+                given = found = homes.find(*home_of)
         explanation = control.explain(flow, key, cohort=cohort, home=given)
     if session.as_json:
         session.print_json(explanation.document())
         return ExitCode.DONE
     decision = explanation.decision
     session.print(f"{flow}: {decision.backend.value.upper()}, because of {decision.reason.value}")
-    session.print(f"position {'-' if decision.position is None else decision.position}, version {decision.version}")
+    if home_of is not None:
+        session.print(plain(home_in_words(*home_of, found)))
+    user = "no key to place" if decision.position is None else f"this user is at {format_percent(decision.position)}"
+    session.print(f"{user}, version {decision.version}")
     console().print(rules_table(explanation.rules))
     return ExitCode.DONE
 

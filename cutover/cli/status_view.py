@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from cutover.cli.bars import COARSE, FINE, Glyphs, bar
+from cutover.cli.differences import told
 from cutover.cli.flows_view import flows_view
 from cutover.cli.listing import STATE_STYLES, plain_table
-from cutover.cli.words import age, ago, count, describe, moment, percent, plain, short
+from cutover.cli.words import age, ago, count, moment, percent, plain, short
 from cutover.core.bucketing import PARTS
 from cutover.core.checkin import InstanceState
 from cutover.core.names import NameKind
@@ -218,15 +219,15 @@ def _last(status: Status, width: int) -> Group:
     """
     Show the last changes; of a line that is too long the reason is cut, and never the change.
     """
-    changes = status.last[-LAST_CHANGES:]
+    changes = told(status.last, status.before)[-LAST_CHANGES:]
     whens = [
-        f"{c.version:>{len(str(status.version))}}  {moment(c.at, now=status.at, zone=status.zone)}" for c in changes
+        f"{c.version:>{len(str(status.version))}}  {moment(c.at, now=status.at, zone=status.zone)}" for c, _ in changes
     ]
-    when_size, what_size = (max(map(cell_len, texts)) for texts in (whens, map(describe, changes)))
+    when_size, what_size = (max(map(cell_len, texts)) for texts in (whens, [what for _, what in changes]))
     what_size = min(what_size, width - when_size - LEAST_REASON - 4)  # one long change leaves the others their reasons
     lines = []
-    for change, when in zip(changes, whens, strict=True):
-        line, what = Text(when.ljust(when_size), style="dim"), describe(change)
+    for (change, what), when in zip(changes, whens, strict=True):
+        line = Text(when.ljust(when_size), style="dim")
         line.append("  ").append(what).append(" " * max(what_size - cell_len(what), 0))
         why = Text(f"{plain(change.actor)}: {plain(change.reason)}")
         if (room := width - line.cell_len - 2) >= LEAST_REASON:

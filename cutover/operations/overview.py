@@ -83,6 +83,7 @@ def status_of(facts: Facts, *, now: datetime) -> Status:
         instances=instances,
         exceptions=snapshot.exceptions(definition.flows),
         last=facts.trail.last,
+        before=facts.trail.before,
         unknown=lacking(facts.fleet.instances, definition, now=now),
     )
 

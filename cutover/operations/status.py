@@ -302,6 +302,7 @@ class Status:
         frozen: The change that froze it; None where nothing is known of one.
         exceptions: Who is not where the dial of a flow puts them: cohorts and overrides, with the flows that they move.
         last: The last changes, oldest first.
+        before: The definition, as a document, before the first of these.
         unknown: What live instances ask for by name and the definition lacks.
     """
 
@@ -327,6 +328,7 @@ class Status:
     instances: tuple[Instance, ...]
     exceptions: tuple[str, ...]
     last: tuple[Change, ...]
+    before: Mapping[str, Any]
     unknown: tuple[Lacking, ...] = ()
 
     @property

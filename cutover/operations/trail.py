@@ -4,9 +4,9 @@ What the ledger says about the present: who froze the migration, when each dial 
 Read once and then only what is new: a ledger of years has many thousands of changes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -15,7 +15,7 @@ from cutover.core.ledger import Change
 from cutover.core.migration import Migration
 from cutover.stores.base import Store
 
-__all__ = ["Trail", "followed"]
+__all__ = ["Trail", "definition_after", "followed"]
 
 KEPT: Final = 20
 
@@ -31,6 +31,7 @@ class Trail:
         moved: By flow, when its own dial or those of its cohorts last changed.
         drains: The changes after which visits may go on.
         last: The last changes, oldest first; at most 20.
+        before: The definition as it was before the first of these.
     """
 
     began: datetime | None = None
@@ -38,6 +39,7 @@ class Trail:
     moved: Mapping[str, datetime] = attrs.field(factory=dict)
     drains: DrainBook = attrs.field(factory=DrainBook, eq=False)
     last: tuple[Change, ...] = ()
+    before: Mapping[str, Any] = attrs.field(factory=dict, eq=False)
 
     @property
     def version(self) -> int:
@@ -66,13 +68,27 @@ class Trail:
                 frozen = change if change.effects["frozen"] else None
             for flow in {**change.effects.get("dials", {}), **change.effects.get("cohorts", {})}:
                 moved[flow] = change.at
+        known = (*self.last, *changes)
         return Trail(
             began=began,
             frozen=frozen,
             moved=moved,
             drains=self.drains.extended(changes),
-            last=(*self.last, *changes)[-KEPT:],
+            last=known[-KEPT:],
+            before=definition_after(known[:-KEPT], self.before),
         )
+
+
+def definition_after(changes: Iterable[Change], before: Mapping[str, Any]) -> Mapping[str, Any]:
+    """
+    Give the document of the definition that holds after changes.
+
+    Args:
+        before: The one that held before the first of them; empty where there was none.
+    """
+    for change in changes:
+        before = change.arguments.get("definition", before)
+    return before
 
 
 def followed(trail: Trail, store: Store, migration: str) -> Trail:

@@ -3,6 +3,8 @@ Exit codes and errors: each code from a real cause, and nothing changed where so
 """
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -93,6 +95,51 @@ def test_a_store_that_is_not_there_exits_3(bare, verb):
 
     assert (done.returncode, done.stdout) == (3, "")
     assert not (bare.folder / "cutover.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "line", "relay"),
+    [
+        ("pay", '"pay" = "old"', "cutover rollback pay --emergency --store https://RELAY"),
+        ("--all", '"*" = "old"', "cutover rollback --all --emergency --store https://RELAY"),
+    ],
+)
+def test_a_rollback_without_a_store_names_the_other_ways(bare, target, line, relay):
+    """
+    A rollback that cannot reach its store exits 3 and names the break-glass file with its line, and --emergency.
+    """
+    done = bare.run("rollback", target, "--reason", "x")
+    error = json.loads(bare.run("rollback", target, "--reason", "x", "--json").stderr)["error"]
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert f"in the break-glass file of each host (CUTOVER_BREAK_GLASS): {line}\n" in done.stderr
+    assert relay in done.stderr
+    assert error["kind"] == "unavailable"
+    assert any(line in detail for detail in error["details"])
+
+
+def test_a_rollback_over_a_relay_that_is_away_names_its_emergency(bare):
+    """
+    Where the store is a relay, its own --emergency is named without another store.
+    """
+    done = bare.run("rollback", "pay", "--reason", "x", "--store", "http://127.0.0.1:1")
+
+    assert done.returncode == 3
+    assert "cutover rollback pay --emergency --reason ..." in done.stderr
+
+
+def test_the_package_is_the_command_line():
+    """
+    `python -m cutover` is the command line, and names the extra where it is not installed.
+    """
+    blocked = "import sys; sys.modules['click'] = None; import runpy; runpy.run_module('cutover', run_name='__main__')"
+
+    run = subprocess.run([sys.executable, "-m", "cutover", "--version"], capture_output=True, text=True, check=True)
+    missing = subprocess.run([sys.executable, "-c", blocked], capture_output=True, text=True, check=False)
+
+    assert run.stdout.startswith("cutover ")
+    assert missing.returncode == 2
+    assert missing.stderr.endswith("click is missing; install it with: pip install 'cutover-controller[cli]'\n")
 
 
 def test_apply_where_no_store_can_be_made_exits_3(bare):

@@ -189,3 +189,32 @@ def test_rollback_without_the_homes(shop, place):
     assert json.loads(shop.texts()[-1])["verb"] == "rollback"
     document = shop.json("rollback", "pay", "--reason", "timeouts", "--homes", place)
     assert list(document["homes"]) == ["error"]
+
+
+def test_one_home_is_looked_up(shop, url):
+    """
+    `homes find` says where one thing lives, as text and as JSON; what nobody claimed is no error.
+    """
+    environment = {"CUTOVER_HOMES": url}
+
+    assert shop.run("homes", "find", "order", "2", environment=environment).stdout == "order 2 lives on NEW\n"
+    none = shop.run("homes", "find", "order", "17", "--homes", url)
+    assert (none.returncode, none.stdout) == (0, "order 17 has no home: nobody claimed it, so it is on OLD\n")
+    told = {"migration": "shop", "kind": "order", "id": "2", "home": "new"}
+    assert shop.json("homes", "find", "order", "2", "--homes", url) == told
+    assert shop.json("homes", "find", "order", "17", "--homes", url)["home"] is None
+    assert shop.run("homes", "find", "No Kind", "2", "--homes", url).returncode == 2
+    assert shop.run("homes", "find", "order", "2").returncode == 2
+
+
+def test_explain_looks_up_a_home(shop, url):
+    """
+    `explain --home-of` routes a request by the home of a thing; one that nobody claimed is on OLD.
+    """
+    done = shop.run("explain", "pay", "user-42", "--home-of", "order", "2", "--homes", url)
+
+    assert done.stdout.startswith("pay: NEW, because of home\norder 2 lives on NEW\n")
+    assert shop.json("explain", "pay", "user-42", "--home-of", "order", "17", "--homes", url)["backend"] == "old"
+    assert shop.run("explain", "pay", "user-42", "--home-of", "order", "2").returncode == 2
+    both = shop.run("explain", "pay", "user-42", "--home-of", "order", "2", "--home", "new", "--homes", url)
+    assert (both.returncode, "not both" in both.stderr) == (2, True)

@@ -240,3 +240,74 @@ def test_instances_dead(shop):
     assert ended.returncode == 2
     assert "instance is 'abc', and none is named so" in ended.stderr
     assert len(shop.texts()) == 1
+
+
+def test_history_says_what_an_apply_did(shop):
+    """
+    An apply is told with the names that it added and removed and every value that it changed, also with --after; so is
+    it in the status.
+    """
+    path = shop.folder / "cutover.toml"
+    text = path.read_text().replace("deadline = 2026-12-31", "deadline = 2027-01-31")
+    text = text.replace("[flows.pay]", "[flows.pay]\nweight = 3\n[flows.wish]").replace(
+        "together = true", "together = false"
+    )
+    path.write_text(text.replace('[cohorts.staff]\ntitle = "Employees"\n', ""))
+    shop.run("apply", "cutover.toml", "--yes", "--reason", "a long reason " * 20)
+    said = (
+        "apply: adds flow wish; removes cohort staff; deadline: 2026-12-31 -> 2027-01-31; flows.pay.weight: 1 -> 3; "
+        "journeys.purchase.together: True -> False"
+    )
+
+    for arguments, columns in ((("history",), 300), (("history", "--after", "1"), 300), (("status",), 300)):
+        assert said in shop.run(*arguments, environment={"COLUMNS": str(columns)}).stdout
+    first = shop.run("history", environment={"COLUMNS": "300"}).stdout
+    assert (
+        "apply: adds flows browse, cart, pay; adds journey purchase; adds work item texts; adds cohort staff" in first
+    )
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120])
+@pytest.mark.parametrize("verb", ["history", "status"])
+def test_a_long_reason_is_cut_and_not_the_change(shop, verb, columns):
+    """
+    At every width of a terminal the whole change is there, and a long reason ends with dots.
+    """
+    shop.run("set", "purchase", "12.345", "--cohort", "staff", "--reason", "as was agreed with everybody " * 10)
+
+    done = shop.run(verb, environment={"COLUMNS": str(columns)}).stdout
+
+    assert "set purchase 12.345% for staff" in " ".join(done.split())
+    assert "as was agreed with everybody " * 5 not in " ".join(done.split())
+    assert max(map(len, done.splitlines())) <= columns
+
+
+def test_explain_says_where_a_user_stands(shop):
+    """
+    The dial is explained with the user's place as a percentage, above or below it.
+    """
+    shop.run("set", "browse", "10", "--reason", "x")
+
+    done = shop.run("explain", "browse", "user-42").stdout
+    limited = shop.run("set", "cart", "50", "--reason", "x").stdout
+
+    assert "this user is at 53.872%, version 2\n" in done
+    assert "this user is at 53.872%, above the dial of 10%" in done
+    assert "note: cart is set to 50%, limited to 0% by pay (lowest in purchase)" in limited
+
+
+def test_verify_says_what_is_wrong_in_words(shop):
+    """
+    Problems are sentences in the text, and codes in the JSON.
+    """
+    shop.run("set", "browse", "10", "--reason", "x")
+    lines = [text.replace('"reason":"x"', '"reason":"y"') for text in shop.texts()]
+    (shop.folder / "ledger.jsonl").write_text("\n".join(lines))
+
+    done = shop.run("verify", "--file", "ledger.jsonl", "--expect", "2:0000")
+    document = json.loads(shop.run("verify", "--file", "ledger.jsonl", "--json").stdout)
+
+    assert done.returncode == 1
+    assert "  change 2 was edited: its hash is not the one that it names\n" in done.stdout
+    assert "  change 2 is not the expected one: " in done.stdout
+    assert [problem["code"] for problem in document["problems"]] == ["altered"]

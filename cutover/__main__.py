@@ -1,0 +1,7 @@
+"""
+`python -m cutover`: the command line.
+"""
+
+from cutover.cli import main
+
+main()
