@@ -25,7 +25,7 @@ from cutover.operations import intents
 from cutover.operations.commit import Outcome
 from cutover.operations.control import APPLIED, Control
 from cutover.operations.intents import Intent
-from cutover.operations.questions import SPLIT, Question, raises
+from cutover.operations.questions import SPLIT, Question, raised_by
 from cutover.operations.waiting import Confirmation
 
 __all__ = ["VERBS", "carry_out"]
@@ -228,7 +228,7 @@ def carry_out(
     if then is not None:
         then()
     is_agreed = edit.yes or any(question.text == SPLIT for question in agreed)
-    wait = None if edit.wait is None else Wait(edit.wait, confirmed=is_agreed or not raises(outcome.proposal))
+    wait = None if edit.wait is None else Wait(edit.wait, confirmed=is_agreed or not raised_by(outcome.proposal))
     return _finish(session, control, outcome, wait, left)
 
 

@@ -20,7 +20,7 @@ from cutover.core.renames import renamed, renames_of
 from cutover.errors import Refused, Unavailable
 from cutover.stores.base import Source, Store
 
-__all__ = ["SPLIT", "Ask", "Question", "Situation", "questions", "raises", "refuse"]
+__all__ = ["SPLIT", "Ask", "Question", "Situation", "questions", "raised_by", "refuse"]
 
 NEVER_ASKED: Final = ("rollback",)
 RECENT: Final = timedelta(hours=1)
@@ -68,9 +68,9 @@ class Situation:
     @cached_property
     def raised(self) -> frozenset[str]:
         """
-        The flows of which some key may be on NEW that was not.
+        The flows that the change raises.
         """
-        return frozenset(move.flow for move in self.proposal.moves if move.to_new)
+        return raised_by(self.proposal)
 
     @cached_property
     def fleet(self) -> Fleet:
@@ -101,6 +101,19 @@ def questions(situation: Situation) -> tuple[Question, ...]:
     if situation.proposal.is_empty or situation.proposal.verb in NEVER_ASKED:
         return ()
     return tuple(question for find in ORDER for question in find(situation))
+
+
+def raised_by(proposal: Proposal) -> frozenset[str]:
+    """
+    Name the flows of which some key may be on NEW that was not, or a dial goes up that another flow holds down.
+    """
+    if proposal.before is None:
+        return frozenset()
+    after, before = proposal.after, renamed(proposal.before, proposal.after.definition)
+    flows = [flow for flow in after.definition.flows if flow in before.definition.flows]
+    cohorts = (None, *after.definition.cohorts)
+    dials = {flow for flow in flows if any(after.own_parts(flow, c) > before.own_parts(flow, c) for c in cohorts)}
+    return frozenset(dials.union(move.flow for move in proposal.moves if move.to_new))
 
 
 def refuse(asked: Sequence[Question]) -> None:
@@ -175,26 +188,12 @@ def _unknown(situation: Situation) -> Iterator[Question]:
     """
     Ask before a dial is raised while a live process asks for a flow or journey that the definition lacks.
     """
-    if situation.proposal.before is None or not raises(situation.proposal):
+    if not situation.raised:
         return
     definition = situation.proposal.after.definition
     found = [one for one in lacking(situation.fleet.instances, definition, now=situation.now) if one.splits]
     if found:
         yield Question(text=SPLIT, details=tuple(map(str, found)))
-
-
-def raises(proposal: Proposal) -> bool:
-    """
-    Tell whether a change raises a dial, also one that another flow holds down, or may bring a key to NEW.
-    """
-    if any(move.to_new for move in proposal.moves):
-        return True
-    if proposal.before is None:
-        return False
-    after, before = proposal.after, renamed(proposal.before, proposal.after.definition)
-    flows = [flow for flow in after.definition.flows if flow in before.definition.flows]
-    cohorts = (None, *after.definition.cohorts)
-    return any(after.own_parts(flow, c) > before.own_parts(flow, c) for flow in flows for c in cohorts)
 
 
 def _who(asking: Sequence[Asking]) -> str:
@@ -215,13 +214,13 @@ def _rolled_back(situation: Situation) -> Iterator[Question]:
         for change in situation.changes_since(situation.now - RECENT)
         if change.verb == "rollback"
         and change.actor != situation.actor
-        and not flows.isdisjoint(change.arguments.get("flows", flows))
+        and not flows.isdisjoint(map(definition.current, change.arguments.get("flows", flows)))
         and (expect is None or expect.version < change.version)
     ]
     if found:
         zone = ZoneInfo(definition.timezone)
         lines = (_described(change, situation.now, zone) for change in found)
-        text = "This moves users to NEW within an hour of a rollback by somebody else"
+        text = "This raises a flow within an hour of a rollback by somebody else"
         yield Question(text=text, details=tuple(lines))
 
 

@@ -13,6 +13,7 @@ from cutover.operations import intents
 from cutover.operations.control import Control
 
 RAISES = {
+    "dial that another flow holds down": lambda c, **k: c.set("pay", 20, reason="lower it", **k),
     "journey": lambda c, **k: c.set("purchase", 20, reason="lower it", **k),
     "cohort": lambda c, **k: c.set("purchase", 20, cohort="staff", reason="staff", **k),
     "override": lambda c, **k: c.override("cart", "user-7", "new", reason="vip", **k),
