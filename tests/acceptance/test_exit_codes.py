@@ -205,7 +205,8 @@ def test_a_change_that_is_confirmed_exits_0(shop):
 
     document = shop.json("apply", "cutover.toml", "--wait")
 
-    assert document["wait"] == {"complete": True, "current": ["shop-1/7"], "behind": [], "regressed": [], "lost": []}
+    nobody = dict.fromkeys(("behind", "regressed", "lost", "unknown"), [])
+    assert document["wait"] == {"complete": True, "current": ["shop-1/7"], **nobody}
 
 
 @pytest.mark.parametrize("reader", ["true", "head -1"])
