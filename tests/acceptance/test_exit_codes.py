@@ -205,7 +205,7 @@ def test_a_change_that_is_confirmed_exits_0(shop):
 
     document = shop.json("apply", "cutover.toml", "--wait")
 
-    nobody = dict.fromkeys(("behind", "regressed", "lost", "unknown"), [])
+    nobody = {key: [] for key in ("behind", "regressed", "lost", "unknown")}
     assert document["wait"] == {"complete": True, "current": ["shop-1/7"], **nobody}
 
 
