@@ -23,6 +23,8 @@ from cutover.operations.comparing import Comparisons, FlowComparisons
 
 __all__ = ["VERBS"]
 
+GIVEN_UP: Final = (Verdict.TIMEOUT, Verdict.DROPPED, Verdict.COMPARE_ERROR, Verdict.NOT_COMPARED)
+
 WORDS: Final[dict[bool | None, str]] = {
     None: "OLD's own variation was not measured",
     True: "more than OLD's own variation",
@@ -76,7 +78,7 @@ def _lines(flow: FlowComparisons) -> Iterator[str]:
     if flow.differing.cases:
         noise = f"; OLD differs from itself in {_share(flow.noise)}" if flow.noise.cases else ""
         yield f"  {_share(flow.differing)} differ{noise}: {WORDS[flow.stands_out]}"
-    unanswered = sum(flow.verdicts[v] for v in (Verdict.TIMEOUT, Verdict.DROPPED, Verdict.COMPARE_ERROR))
+    unanswered = sum(flow.verdicts[v] for v in GIVEN_UP)
     if unanswered > flow.differing.cases:
         yield "  more comparisons were given up than made: these shares are of the faster ones"
 

@@ -1,10 +1,25 @@
 """
 What two back ends answered to the same question, compared: where they differ, and what that counts as.
+
+One rule says what is the same. The first line that fits holds; `compare=` of a switch replaces all of it.
+
+- Numbers are the same by value, whatever their type: 1 is 1.0, and Decimal("1.0") is Decimal("1.00").
+- True and False are no numbers: True is not 1. NaN is the same as NaN. Text is never the same as bytes.
+- Text, bytes, dates, times, enumerations, paths and classes are the same by their own `==`.
+- Arrays and data frames are the same by shape and values.
+- Responses of HTTP are the same by status and body, whatever library made them; JSON in a body by its parts.
+- What is read only once, or was not asked yet, is not compared: streams, cursors, files, generators, queries.
+- Mappings are the same by name, sequences by position, and sets by their elements; the types may differ.
+- Objects are the same by type and fields, and never by their own `==`. Fields are what attrs, dataclasses, named tuples
+  and pydantic declare, and else what `__dict__` and slots hold.
+- Fields that declare `compare=False` or `eq=False` are left out, wherever the object stands.
+- Rows of Django and SQLAlchemy are the same by the columns that both have loaded, without the mapper's bookkeeping.
+- Exceptions are the same by type, arguments and fields.
+- An object of a type in C without fields is the same by its own `==`. Without one it is not compared.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields as dataclass_fields
-from dataclasses import is_dataclass
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
@@ -12,15 +27,20 @@ from typing import Any, Final, NamedTuple, Self
 
 import attrs
 
+from cutover.core.differing import Budget, Difference, Walk, is_ignored
 from cutover.core.fields import field, items, typed
 from cutover.core.instants import format_instant, parse_instant
+from cutover.core.parts import ABSENT, NotComparable, name_of
 
 __all__ = [
+    "ABSENT",
     "Answer",
+    "Budget",
     "Compare",
     "Comparison",
     "Difference",
     "Mismatch",
+    "NotComparable",
     "Redact",
     "Verdict",
     "compare_answers",
@@ -30,9 +50,9 @@ __all__ = [
     "structure_of",
 ]
 
-DEEPEST: Final = 32
 MOST_DIFFERENCES: Final = 20  # that are kept of two values
 LONGEST_TEXT: Final = 80  # characters of a value that are shown
+SIZED: Final = (str, bytes, bytearray, Mapping, Sequence, AbstractSet)
 
 Compare = Callable[[Any, Any], object]
 Redact = Callable[[str, Any], object]
@@ -52,6 +72,7 @@ class Verdict(StrEnum):
     TIMEOUT = "timeout"  # the other side did not answer in time
     DROPPED = "dropped"  # too many were under way already
     COMPARE_ERROR = "compare_error"  # the application's comparison raised
+    NOT_COMPARED = "not_compared"  # arguments cannot be copied, or answers are open, or larger than the budget
     NOISE_MATCH = "noise_match"  # OLD was asked twice, and answered the same
     NOISE_MISMATCH = "noise_mismatch"  # OLD was asked twice, and differed from itself
 
@@ -69,19 +90,6 @@ class Answer(NamedTuple):
     failed: bool = False
 
 
-class Difference(NamedTuple):
-    """
-    One place where two values differ.
-
-    Attributes:
-        path: Names and indices from the outside in, with dots between; empty for the values themselves.
-    """
-
-    path: str
-    old: Any
-    new: Any
-
-
 class Comparison(NamedTuple):
     """
     A verdict, and where the values differ that may not.
@@ -89,14 +97,6 @@ class Comparison(NamedTuple):
 
     verdict: Verdict
     differences: tuple[Difference, ...] = ()
-
-
-class _Absent:
-    def __repr__(self) -> str:
-        return "absent"
-
-
-ABSENT: Final = _Absent()  # what a side has where only the other has something
 
 
 @attrs.frozen(kw_only=True)
@@ -134,17 +134,21 @@ class Mismatch:
         return cls(flow=field(document, "flow", str), at=parse_instant(document["at"]), differences=tuple(found))
 
 
-def compare_answers(old: Answer, new: Answer, compare: Compare | None, ignored: Iterable[str]) -> Comparison:
+def compare_answers(
+    old: Answer, new: Answer, compare: Compare | None, ignored: Iterable[str], budget: Budget | None = None
+) -> Comparison:
     """
     Compare what the two sides came to.
 
     Two exceptions that are business match if they are of one type and say the same.
 
     Args:
-        compare: Gives whether two values are the same; None for their own `==`, part by part.
+        compare: Gives whether two values are the same; None for the rule of this module.
         ignored: Fields that may differ; see `is_ignored`.
+        budget: The limit in parts and time.
 
     Raises:
+        NotComparable: If no difference was found, and not all was compared.
         Exception: Whatever *compare* or the values' own methods raise.
     """
     if old.failed or new.failed:
@@ -155,34 +159,33 @@ def compare_answers(old: Answer, new: Answer, compare: Compare | None, ignored: 
     is_asked = compare is not None and old.error is None and new.error is None
     if compare is not None and is_asked and compare(left, right):
         return Comparison(Verdict.MATCH)
-    if found := tuple(differences(left, right, tuple(ignored))):
-        return Comparison(Verdict.MISMATCH, found)
-    if any(True for _ in differences(left, right)):
-        return Comparison(Verdict.IGNORED)
-    return Comparison(Verdict.MISMATCH if is_asked else Verdict.MATCH)
+    walk = Walk(ignored, Budget() if budget is None else budget)
+    found: list[Difference] = []
+    why = None
+    try:
+        found.extend(islice(walk.differences(left, right), MOST_DIFFERENCES))
+        walk.forget()
+    except NotComparable as error:
+        why = error
+    if found or is_asked:
+        is_ignored_only = not found and why is None and _differ(walk)
+        return Comparison(Verdict.IGNORED if is_ignored_only else Verdict.MISMATCH, tuple(found))
+    if why is not None:
+        raise why
+    return Comparison(Verdict.IGNORED if _differ(walk) else Verdict.MATCH)
 
 
-def differences(old: Any, new: Any, ignored: Sequence[str] = ()) -> Iterator[Difference]:
+def differences(old: Any, new: Any, ignored: Iterable[str] = (), budget: Budget | None = None) -> Iterator[Difference]:
     """
-    Find where two values differ, part by part in mappings, sequences, dataclasses and attrs classes; at most 20 places.
+    Find where two values differ, by the rule of this module; at most 20 places.
 
     Args:
         ignored: What may differ, and is not among them; see `is_ignored`.
-    """
-    if _are_plainly_equal(old, new):
-        return iter(())
-    counting = (one for one in _differences(old, new, "") if not is_ignored(one.path, ignored))
-    return islice(counting, MOST_DIFFERENCES)
 
-
-def is_ignored(path: str, patterns: Iterable[str]) -> bool:
+    Raises:
+        NotComparable: If they cannot be compared, or not within the budget.
     """
-    Tell whether a place may differ: a pattern such as ``updated_at`` or ``items.*.price`` names it or what holds it.
-
-    A pattern stands for its names in a row, anywhere in the path; ``*`` for any one name or index.
-    """
-    names = path.split(".")
-    return any(_occurs(pattern.split("."), names) for pattern in patterns)
+    return islice(Walk(ignored, budget).differences(old, new), MOST_DIFFERENCES)
 
 
 def structure_of(path: str, value: Any) -> object:
@@ -192,8 +195,8 @@ def structure_of(path: str, value: Any) -> object:
     del path  # others may decide by it
     if value is None or value is ABSENT or isinstance(value, bool):
         return value
-    kind = "text" if isinstance(value, str) else type(value).__name__
-    return f"{kind} of {len(value)}" if hasattr(value, "__len__") else kind
+    kind = "text" if isinstance(value, str) else name_of(value).rpartition(".")[2]
+    return f"{kind} of {len(value)}" if issubclass(type(value), SIZED) else kind
 
 
 def shown(value: object) -> str:
@@ -205,72 +208,17 @@ def shown(value: object) -> str:
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + "..."
 
 
+def _differ(walk: Walk) -> bool:
+    """
+    Tell whether what a walk passed by, because it may differ, does.
+    """
+    try:
+        return any(True for one, other in walk.passed for _ in Walk((), walk.budget).differences(one, other))
+    except NotComparable:
+        return True
+
+
 def _comparable(answer: Answer) -> Any:
     if answer.error is None:
         return answer.value
     return {"exception": type(answer.error).__qualname__, "says": str(answer.error)}
-
-
-def _differences(old: Any, new: Any, path: str, depth: int = 0) -> Iterator[Difference]:
-    if old is new:
-        return
-    parts = None if depth == DEEPEST else _parts(old, new)
-    if parts is None:
-        if not _same(old, new):
-            yield Difference(path, old, new)
-        return
-    for name, one, other in parts:
-        yield from _differences(one, other, f"{path}.{name}" if path else name, depth + 1)
-
-
-def _are_plainly_equal(old: Any, new: Any) -> bool:
-    """
-    Ask the interpreter first, which is much faster at what comes of JSON, and most often equal.
-    """
-    if type(old) is not type(new) or type(old) not in (dict, list):
-        return False
-    try:
-        return bool(old == new)
-    except RecursionError:  # they hold themselves
-        return False
-
-
-def _same(old: Any, new: Any) -> bool:
-    # NaN is no number equal to itself, and yet the same answer.
-    return bool(old == new) or bool(old != old and new != new)  # noqa: PLR0124
-
-
-def _parts(old: Any, new: Any) -> Iterator[tuple[str, Any, Any]] | None:
-    """
-    Pair the parts of two values of one kind; None where they have none to compare.
-    """
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        return ((str(name), old.get(name, ABSENT), new.get(name, ABSENT)) for name in dict.fromkeys((*old, *new)))
-    if _is_sequence(old) and _is_sequence(new):
-        return (
-            (str(index), old[index] if index < len(old) else ABSENT, new[index] if index < len(new) else ABSENT)
-            for index in range(max(len(old), len(new)))
-        )
-    names = _field_names(old)
-    if names is None or type(old) is not type(new):
-        return None
-    return ((name, getattr(old, name, ABSENT), getattr(new, name, ABSENT)) for name in names)
-
-
-def _is_sequence(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
-
-
-def _field_names(value: Any) -> tuple[str, ...] | None:
-    if isinstance(value, type):
-        return None
-    if attrs.has(type(value)):
-        return tuple(one.name for one in attrs.fields(type(value)))
-    if is_dataclass(value):
-        return tuple(one.name for one in dataclass_fields(value))
-    return None
-
-
-def _occurs(pattern: Sequence[str], names: Sequence[str]) -> bool:
-    starts = range(len(names) - len(pattern) + 1)
-    return any(all(p in ("*", n) for p, n in zip(pattern, names[start:], strict=False)) for start in starts)

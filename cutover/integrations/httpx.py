@@ -19,7 +19,7 @@ from cutover.errors import ConfigurationError
 from cutover.returned import finished, settled
 from cutover.router.calls.raised import all_are
 from cutover.router.calls.switch import kind_of_all
-from cutover.router.current import inside
+from cutover.router.current import in_shadow, inside
 from cutover.router.flow import Flow
 
 __all__ = ["HOME", "KEY", "AsyncSwitchTransport", "SwitchTransport"]
@@ -71,7 +71,7 @@ class _Switch:
         """
         Decide where a request goes, turn it there, and count what comes of it.
         """
-        side = self._flow.route(key, None, home)
+        side = self._flow.route(key, None, home, in_shadow())
         call = _Call(self._turned(request, self._bases[side]))
         began = perf_counter()
         try:

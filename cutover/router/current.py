@@ -4,17 +4,49 @@ Which call to a back end the code that runs now is inside of: for the applicatio
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
+from threading import get_ident
 from typing import Final
 
 from cutover.core.backend import Backend
+from cutover.core.parts import name_of
 
-__all__ = ["CURRENT", "Current", "inside"]
+__all__ = ["CURRENT", "HAS_COMPARED", "Current", "enter_shadow", "in_shadow", "inside", "move_here"]
 
 
 Current = tuple[str, Backend, int]  # flow, side, and the version of the snapshot that decided
 
 CURRENT: Final[ContextVar[Current | None]] = ContextVar("cutover", default=None)
+
+SHADOW: Final[ContextVar[bool]] = ContextVar("cutover_shadow", default=False)
+HAS_COMPARED: Final[list[bool]] = []  # not empty once this process has compared: found faster than a context variable
+
+
+def enter_shadow() -> None:
+    """
+    Let the rest of this context be a call that no user makes, but a comparison.
+    """
+    HAS_COMPARED[:] = [True]
+    SHADOW.set(True)
+
+
+def move_here() -> None:
+    """
+    Let this context, which another thread made, be one of this thread.
+
+    The locals of asgiref, where Django keeps its language, say to which thread they belong, and hide in others.
+    """
+    for variable, value in copy_context().items():
+        if name_of(value) == "asgiref.local._Storage":
+            with suppress(Exception):  # a later asgiref may keep it otherwise
+                variable.set(type(value)(get_ident(), value.data))
+
+
+def in_shadow() -> bool:
+    """
+    Tell whether a comparison makes the call that the code that runs now is inside of.
+    """
+    return bool(HAS_COMPARED) and SHADOW.get()
 
 
 @contextmanager

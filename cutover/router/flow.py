@@ -12,6 +12,7 @@ from cutover.errors import ConfigurationError
 from cutover.returned import discard, unfinished
 from cutover.router.compiled import Circumstances, FlowPlan, compile_flow
 from cutover.router.counting import Cell, FlowCells, StrangerCells
+from cutover.router.current import in_shadow
 from cutover.router.request import Request
 from cutover.router.routing import CohortOf, Routing, Use, routing
 from cutover.router.strangers import kind_of, nameless_kind, text_of, truth
@@ -182,7 +183,8 @@ class Flow(Routing):
             synthetic: Tells of a call's own arguments whether a load test, a probe or a bot makes it. As one on a
                 synthetic visit it is routed as usual and counted apart, is compared with nothing, and no other side
                 answers for it. One that raises tells no.
-            compare: Tells whether two answers are the same; left out, they are compared part by part.
+            compare: Tells whether two answers are the same; left out, the rule of the how-to page does, and it compares
+                no open answers. An open answer of the other side is closed afterwards.
             ignore_fields: Where answers may differ, as ``("updated_at", "items.*.rank")``.
             redact: Shows a value that differs to operators, given its path; left out, only its kind and size are shown.
             shadow_deadline: Seconds that the other side has to answer in the background.
@@ -324,9 +326,9 @@ class Flow(Routing):
         Count one call to a back end, and how long it took.
 
         Args:
-            key: What the call was made with: that of a synthetic visit is none of users.
+            key: What the call was made with: that of a synthetic visit is none of users, and no comparison's is.
         """
-        if is_synthetic(key):
+        if is_synthetic(key) or in_shadow():
             return
         cells = self.cells
         next(cells.calls[backend, outcome].ticks)
@@ -364,7 +366,7 @@ class Flow(Routing):
         return next(self._ticks(self._find(self._plan, key, cohort, home)[0], key, synthetic))
 
     def _ticks(self, cell: Cell, key: object, synthetic: object) -> Ticks:
-        apart = truth(synthetic) or is_synthetic(key)
+        apart = truth(synthetic) or is_synthetic(key) or in_shadow()
         return self.cells.synthetic[cell.backend].ticks if apart else cell.ticks
 
     def _find(self, plan: FlowPlan, key: object, cohort: object, home: object) -> tuple[Cell, int | None]:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from cutover.core.backend import UNSET, Backend, Decision
-from cutover.router.current import CURRENT
+from cutover.router.current import CURRENT, in_shadow
 from cutover.router.strangers import truth
 from cutover.router.visits import is_synthetic
 
@@ -33,7 +33,7 @@ class Request:
     ) -> None:
         self._flow = flow
         self._arguments = (key, cohort, home)
-        self._synthetic = truth(synthetic) or is_synthetic(key)
+        self._synthetic = truth(synthetic) or is_synthetic(key) or in_shadow()
         self._began = 0.0
         self._failed = ""
         self.decision: Decision | None = None

@@ -42,6 +42,12 @@ class ShadowThreads:
         self._waiting.put(work)
         return True
 
+    def is_full(self) -> bool:
+        """
+        Tell whether as much is under way as there may be threads.
+        """
+        return self._under_way >= self._limit
+
     def _start(self) -> bool:
         try:
             threading.Thread(target=self._run, name=self._name, daemon=True).start()

@@ -15,7 +15,7 @@ import attrs
 
 from cutover.callables import Kind, common_kind, in_event_loop, is_generator_function, kind_of_call, parameter_at
 from cutover.core.backend import UNSET, Backend, Decision
-from cutover.core.comparison import Answer, structure_of
+from cutover.core.comparison import Answer, NotComparable, structure_of
 from cutover.errors import ConfigurationError
 from cutover.protocols import Checked
 from cutover.returned import RESULTS, NotRun, finished, finishing, settled, settling
@@ -23,7 +23,7 @@ from cutover.router.calls.binding import Switched, switched_of
 from cutover.router.calls.judging import Budget, Judge
 from cutover.router.calls.raised import all_are
 from cutover.router.calls.shadow import Shadow, ShadowTerms
-from cutover.router.current import CURRENT, inside
+from cutover.router.current import CURRENT, HAS_COMPARED, in_shadow, inside
 from cutover.router.flow import Flow, Notices
 from cutover.router.strangers import kind_of, truth
 from cutover.router.visits import Visit, is_synthetic
@@ -166,7 +166,7 @@ class Switch:
         home, cohort, synthetic = told.value
         # What lives on one side is not on the other, whatever that would answer.
         lives_there = home is not UNSET or (type(key) is Visit and key.home is not UNSET)
-        apart = is_synthetic(key) or truth(synthetic)
+        apart = is_synthetic(key) or in_shadow() or truth(synthetic)
         if self.attempt is None:
             side = self.flow.route(key, cohort, home, apart)
         else:
@@ -175,14 +175,17 @@ class Switch:
             if claimed.error is not None:
                 return claimed
             side = claimed.value
+        asking = None
+        if self.shadow is not None and not lives_there and not apart:
+            asking = self.shadow.prepare(self.flow.plan, arguments, named, at)
         answer = yield from self._timed(side, arguments, named, apart=apart)
         if lives_there or apart or isinstance(answer.error, NotRun):
             return answer
         if self._falls_back(side, answer):
             next(self.flow.cells.fallbacks.ticks)
             return (yield from self._timed(Backend.OLD, arguments, named))
-        if self.shadow is not None and self.shadow.wants(self.flow.plan, plain):
-            self.shadow.offer(side, self.flow.plan.version, answer, arguments[at:], named, arguments[:at])
+        if self.shadow is not None and asking is not None and self.shadow.wants(self.flow.plan, plain):
+            self.shadow.offer(asking, side, self.flow.plan.version, answer)
         return answer
 
     def _timed(self, side: Backend, arguments: tuple[Any, ...], named: dict[str, Any], *, apart: bool = False) -> Steps:
@@ -210,6 +213,9 @@ class Switch:
         if attempt.value is None or self.claim is None:
             self.flow.take(decision, synthetic=apart)
             return Answer(decision.backend)
+        if in_shadow():
+            why = NotComparable(f"the call claims an attempt of the flow {self.flow.name!r}, and so is not safe=True")
+            return Answer(None, why, failed=True)
         answer = yield Step(self.claim, (ATTEMPT, attempt.value, decision.backend), {})
         if answer.error is None:
             self.flow.take(decision, held=answer.value, synthetic=apart)
@@ -288,7 +294,7 @@ def _synchronous(switch: Switch, is_plain: bool, at: int) -> Function:
         except IndexError:
             arguments = switch.with_key(arguments, named, at)
             key = arguments[at]
-        if not is_plain or (is_safe and switch.is_shadowed()):
+        if not is_plain or (is_safe and switch.is_shadowed()) or (HAS_COMPARED and in_shadow()):
             return _driven(switch.steps(arguments, named, at))
         side = route(key, cohort, home)
         function = new if side is NEW else old
@@ -324,7 +330,7 @@ def _asynchronous(switch: Switch, is_plain: bool, at: int) -> Function:
         except IndexError:
             arguments = switch.with_key(arguments, named, at)
             key = arguments[at]
-        if not is_plain or (is_safe and switch.is_shadowed()):
+        if not is_plain or (is_safe and switch.is_shadowed()) or (HAS_COMPARED and in_shadow()):
             return await _driven_async(switch.steps(arguments, named, at))
         side = route(key, cohort, home)
         function = new if side is NEW else old
@@ -406,7 +412,7 @@ def switches_of(
             claim=None if homes is None else homes.aclaim if is_async else homes.claim,
             fallback=rescued,
             budget=Budget(fallback_percent, flow.count_calls) if rescued else None,
-            shadow=comparing(is_async=is_async, noted=noted) if safe else None,
+            shadow=comparing(is_async=is_async, notices=notices) if safe else None,
         )
 
     return tuple(switch(is_async=is_async) for is_async in WAYS[kind])

@@ -16,6 +16,7 @@ import attrs
 from cutover.callables import Kind, in_event_loop
 from cutover.core.backend import UNSET, Backend
 from cutover.core.migration import NAME, NAME_RULE
+from cutover.core.parts import NotComparable
 from cutover.errors import ConfigurationError
 from cutover.forks import PerProcess
 from cutover.mirror.arguments import decoded_key, encoded_arguments, encoded_key, lane_of
@@ -24,7 +25,7 @@ from cutover.mirror.functions import Functions, other_side, within
 from cutover.mirror.registry import can_keep, open_outbox
 from cutover.returned import NotRun
 from cutover.router.calls.raised import Errors, all_are
-from cutover.router.current import inside
+from cutover.router.current import in_shadow, inside
 from cutover.router.fork_hook import look_after
 from cutover.router.log import log
 from cutover.router.mirrored.delivering import Mirror, error_text
@@ -193,6 +194,13 @@ class _Mirrored:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._work.rule.name!r} of the flow {self._flow.name!r}>"
 
+    def _check_caller(self) -> None:
+        """
+        Refuse a call that a comparison makes: the user's own call has written already.
+        """
+        if in_shadow():
+            raise NotComparable(f"the call makes the mirrored write {self._work.rule.name!r}, and so is not safe=True")
+
     def _entry(self, key: object, side_of: Callable[[], Backend], args: Any, kwargs: Any) -> Entry:
         encoded = encoded_key(key.key if type(key) is Visit else key)
         arguments = encoded_arguments(args, kwargs)
@@ -318,6 +326,7 @@ class Write(_Mirrored):
             ConfigurationError: If a key or an argument cannot be kept; nothing was written.
             Unavailable: If the outbox cannot be reached; no side was called.
         """
+        self._check_caller()
         entry = self._entry(key, lambda: self._flow.route(key, cohort, home), args, kwargs)
         connection = self._connection(outbox, entry.side)
         if connection is not None:
@@ -391,6 +400,7 @@ class AsyncWrite(_Mirrored):
             outbox: Of psycopg, an `AsyncConnection`.
         """
         self._work.loop = asyncio.get_running_loop()
+        self._check_caller()
         entry = self._entry(key, lambda: self._flow.route(key, cohort, home), args, kwargs)
         connection = self._connection(outbox, entry.side)
         if connection is not None:

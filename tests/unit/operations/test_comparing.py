@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cutover.cli.comparing import GIVEN_UP
 from cutover.core.checkin import LEASE, CheckIn, Counted, Kind
 from cutover.core.comparison import Mismatch, Verdict
 from cutover.errors import ConfigurationError
@@ -120,7 +121,7 @@ def test_every_verdict_has_its_place(numbers):
     """
     verdicts = dict.fromkeys(Verdict, 0) | numbers
     flow = FlowComparisons(flow="browse", shadow=0, verdicts=verdicts)
-    given_up = sum(verdicts[v] for v in (Verdict.TIMEOUT, Verdict.DROPPED, Verdict.COMPARE_ERROR))
+    given_up = sum(verdicts[v] for v in GIVEN_UP)
 
     assert flow.differing.cases + flow.noise.cases + given_up == sum(verdicts.values())
     assert not {*SAME} & {*DIFFERENT}

@@ -16,6 +16,7 @@ from switching import NEW, OLD, Back, Place, as_async, called, until_async
 
 from cutover.core.bucketing import PARTS, key_bytes
 from cutover.core.comparison import Verdict
+from cutover.router.calls import findings
 from cutover.router.calls import shadow as module
 from cutover.router.compiled import Circumstances
 from cutover.router.current import CURRENT
@@ -323,8 +324,11 @@ def test_whoever_is_asked_first(asked, dial):
     asked(place, Back("x"), Back(2))
 
     assert place.verdicts() == {"new_error": 1, "mismatch": 1}
-    assert until(place.kept)
-    assert place.kept()[0].differences == (("", "text of 1", "int"),)
+    assert until(lambda: len(place.kept()) == 2)
+    failed, differs = (one.differences for one in place.kept())
+    assert failed[0][:2] == ("", "answered")
+    assert failed[0][2].startswith("raised ValueError at switching:")
+    assert differs == (("", "text of 1", "int"),)
 
 
 @pytest.mark.parametrize("error", [TimeoutError("mine"), asyncio.CancelledError()], ids=["timeout", "cancelled"])
@@ -429,13 +433,13 @@ def test_the_first_mismatches_are_kept():
     switch = place.flow.switch(
         old=Back(-1), new=lambda _: next(numbers), redact=lambda path, value: value, shadow_limit=1, **QUIET
     )
-    for number in range(module.MOST_KEPT + 5):
+    for number in range(findings.MOST_KEPT + 5):
         assert until(lambda: not place.flow.switches[0].shadow._threads._under_way)
         switch("user-1")
         assert until(lambda number=number: place.verdicts().get("mismatch") == number + 1)
     assert until(lambda: not place.flow.switches[0].shadow._threads._under_way)
 
-    assert [one.differences for one in place.kept()] == [(("", "-1", str(n)),) for n in range(module.MOST_KEPT)]
+    assert [one.differences for one in place.kept()] == [(("", "-1", str(n)),) for n in range(findings.MOST_KEPT)]
 
 
 def test_what_is_shown_of_a_mismatch(asked):
@@ -479,7 +483,7 @@ def test_the_log_tells_at_a_limited_rate():
         shadow = place.flow.switches[0].shadow
         for number in (1, 2, 3, 4):
             assert until(lambda: not shadow._threads._under_way)
-            shadow._logged -= module.LOG_EVERY if number == 4 else 0
+            shadow._findings._logged -= findings.LOG_EVERY if number == 4 else 0
             switch("user-1")
             assert until(lambda number=number: len(place.kept()) == number)
         assert until(lambda: not shadow._threads._under_way)

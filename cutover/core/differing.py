@@ -1,0 +1,330 @@
+"""
+Where two values differ: both are walked through together, within a budget, and no pair of parts twice.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import zip_longest
+from typing import Any, Final, NamedTuple
+
+from cutover.core.parts import ABSENT, ATOMS, NotComparable, Shape, Sort, json_of, shape_of
+
+__all__ = ["Budget", "Difference", "Walk", "is_ignored"]
+
+MOST_PARTS: Final = 500_000  # of two values that are looked at
+BREATH: Final = 256  # parts between two pauses
+FEW: Final = 10_000  # names that are looked at in one go
+TEXT: Final = {str}
+FAMILIES: Final[tuple[Any, ...]] = (bool, str, (bytes, bytearray, memoryview))
+
+Tails = frozenset[tuple[str, ...]]  # the rest of each pattern whose first names end the path
+Path = tuple[Any, str] | None  # the path of the holder, and the own name
+Pair = tuple[str, Any, Any]
+
+
+class Difference(NamedTuple):
+    """
+    One place where two values differ.
+
+    Attributes:
+        path: Names and indices from the outside in, with dots between; empty for the values themselves.
+    """
+
+    path: str
+    old: Any
+    new: Any
+
+
+class Budget:
+    """
+    The limit of one comparison, in parts and time.
+
+    Args:
+        most: Parts that are looked at.
+        pause: Called now and then; raises `NotComparable` when the time is up.
+    """
+
+    def __init__(self, most: int = MOST_PARTS, pause: Callable[[], None] = lambda: None) -> None:
+        self._most = most
+        self._left = most
+        self.pause: Callable[[], None] = pause
+
+    def spend(self, parts: int) -> None:
+        """
+        Take parts off the budget.
+
+        Raises:
+            NotComparable: If it is used up.
+        """
+        self._left -= parts
+        if self._left < 0:
+            raise NotComparable(f"the answers have more than {self._most:,} parts")
+        self.pause()
+
+
+class Walk:
+    """
+    One comparison of two values.
+
+    Args:
+        ignored: Patterns of places that may differ; see `is_ignored`.
+
+    Attributes:
+        budget: The rest of the limit.
+        passed: Pairs of parts that may differ, and so were not walked through.
+    """
+
+    def __init__(self, ignored: Iterable[str] = (), budget: Budget | None = None) -> None:
+        self._patterns = tuple(tuple(pattern.split(".")) for pattern in ignored)
+        self.budget: Budget = Budget() if budget is None else budget
+        # By what was left of the patterns, too: a pair may differ at one place and not at another. The values are
+        # kept, or others could get their ids.
+        self._seen: dict[tuple[int, int, Tails], tuple[Any, Any]] = {}
+        self.passed: list[tuple[Any, Any]] = []
+
+    def differences(self, old: Any, new: Any) -> Iterator[Difference]:
+        """
+        Find where two values differ.
+
+        Raises:
+            NotComparable: If they cannot be compared, or not within the budget.
+            Exception: If a value's own method raises.
+        """
+        top: Iterator[Pair] = iter([("", old, new)])
+        stack: list[tuple[Iterator[Pair], Path, Tails]] = [(top, None, frozenset())]
+        looked_at = 0
+        while stack:
+            parts, above, tails = stack[-1]
+            for name, one, other in parts:
+                looked_at += 1
+                if not looked_at % BREATH:
+                    self.budget.spend(BREATH)
+                if one is other:
+                    continue
+                kind = type(one)
+                if kind in ATOMS and kind is type(other) and (one == other or (one != one and other != other)):  # noqa: PLR0124
+                    continue
+                path: Path = None if len(stack) == 1 else (above, name)
+                after = tails if path is None else self._after(tails, name)
+                if after is None:
+                    self.passed.append((one, other))
+                    continue
+                found = self._inner(one, other, path, after)
+                if found is None:
+                    yield Difference(_text(path), one, other)
+                elif found is not NOTHING:
+                    stack.append((found, path, after))
+                    break
+            else:
+                stack.pop()
+
+    def forget(self) -> None:
+        """
+        Let go of the pairs in steps, because the interpreter frees a large dictionary without a pause.
+        """
+        while self._seen:
+            for _ in range(min(BREATH, len(self._seen))):
+                self._seen.popitem()
+            self.budget.pause()
+
+    def _inner(self, one: Any, other: Any, path: Path, tails: Tails) -> Iterator[Pair] | None:
+        """
+        Pair the parts of two values; None where they differ as a whole.
+        """
+        key = (id(one), id(other), tails)
+        if key in self._seen:
+            return NOTHING
+        if type(one) in ATOMS and type(other) in ATOMS:
+            return NOTHING if _same(one, other) else None
+        try:
+            pairs = self._pairs(one, other)
+        except NotComparable as error:
+            error.path = _text(path)
+            raise
+        if pairs is not None:
+            self._seen[key] = (one, other)
+        return pairs
+
+    def _pairs(self, one: Any, other: Any) -> Iterator[Pair] | None:
+        kind = type(one)
+        if kind is type(other) and kind in (dict, list, tuple):
+            return self._of_mappings(one, other) if kind is dict else _of_sequences(one, other)
+        if one is ABSENT or other is ABSENT:
+            return None
+        old, new = shape_of(one), shape_of(other)
+        if old.sort is not new.sort or old.kind is not new.kind:
+            return None
+        if old.sort in WHOLE:
+            return NOTHING if WHOLE[old.sort](old.parts, new.parts) else None
+        if old.sort is Sort.SET:
+            return self._of_sets(old.parts, new.parts)
+        if old.sort in PAIRS:
+            return PAIRS[old.sort](old, new)
+        return self._of_mappings(old.parts, new.parts)
+
+    def _of_mappings(self, old: Any, new: Any) -> Iterator[Pair]:
+        """
+        Pair what stands under one name; names that are no text are found by `_key`.
+        """
+        news = {} if self._has_text_names(old) and self._has_text_names(new) else self._by_key(new)
+        paired = 0
+        for name, part in old.items():
+            other = new.get(name, ABSENT) if type(name) is str else news.get(_key(name), ABSENT)
+            paired += other is not ABSENT
+            yield str(name), part, other
+        if paired == len(new):
+            return
+        olds = self._by_key(old) if news else {}
+        for name, part in self._counted(new.items()):
+            if name not in old if type(name) is str else _key(name) not in olds:
+                yield str(name), ABSENT, part
+
+    def _has_text_names(self, mapping: Any) -> bool:
+        if type(mapping) is dict and len(mapping) < FEW:
+            return set(map(type, mapping)) <= TEXT
+        return all(type(name) is str for name in self._counted(mapping))
+
+    def _by_key(self, mapping: Any) -> dict[Any, Any]:
+        return {_key(name): part for name, part in self._counted(mapping.items()) if type(name) is not str}
+
+    def _counted(self, parts: Iterable[Any]) -> Iterator[Any]:
+        for number, part in enumerate(parts, 1):
+            if not number % BREATH:
+                self.budget.spend(BREATH)
+            yield part
+
+    def _of_sets(self, old: Any, new: Any) -> Iterator[Pair]:
+        """
+        Pair elements that are equal, and of the others those that are alike by their parts.
+        """
+        others = {_key(one): one for one in self._counted(new)}
+        number, alone = 0, []
+        for one in old:
+            other = others.pop(_key(one), ABSENT)
+            if other is ABSENT:
+                alone.append(one)
+            else:
+                yield str(number), one, other
+                number += 1
+        rest = list(others.values())
+        for one in alone:
+            at = next((at for at, other in enumerate(rest) if self._are_alike(one, other)), None)
+            if at is not None:
+                del rest[at]
+            else:
+                yield str(number), one, ABSENT
+                number += 1
+        yield from ((str(index), ABSENT, other) for index, other in enumerate(rest, number))
+
+    def _are_alike(self, one: Any, other: Any) -> bool:
+        self.budget.spend(1)
+        return not any(True for _ in Walk((), self.budget).differences(one, other))
+
+    def _after(self, tails: Tails, name: str) -> Tails | None:
+        """
+        Go one name on in the patterns; None where one is complete, so that the part may differ.
+        """
+        if not self._patterns:
+            return tails
+        for part in name.split("."):
+            going = (tail for tail in (*self._patterns, *tails) if tail[0] in ("*", part))
+            tails = frozenset(tail[1:] for tail in going)
+            if () in tails:
+                return None
+        return tails
+
+
+def is_ignored(path: str, patterns: Iterable[str]) -> bool:
+    """
+    Tell whether a place may differ: a pattern such as ``updated_at`` or ``items.*.price`` names it or what holds it.
+
+    A pattern stands for its names in a row, anywhere in the path; ``*`` for any one name or index.
+    """
+    names = path.split(".")
+    return any(_occurs(pattern.split("."), names) for pattern in patterns)
+
+
+def _occurs(pattern: Sequence[str], names: Sequence[str]) -> bool:
+    starts = range(len(names) - len(pattern) + 1)
+    return any(all(p in ("*", n) for p, n in zip(pattern, names[start:], strict=False)) for start in starts)
+
+
+def _text(path: Path) -> str:
+    names = []
+    while path is not None:
+        path, name = path
+        names.append(name)
+    return ".".join(reversed(names))
+
+
+def _family(kind: type) -> int:
+    """
+    Tell apart what `==` does not: a bool is no number, and text no bytes.
+    """
+    return next((number for number, family in enumerate(FAMILIES) if issubclass(kind, family)), len(FAMILIES))
+
+
+def _same(old: Any, new: Any) -> bool:
+    if _family(type(old)) != _family(type(new)):
+        return False
+    # NaN is no number equal to itself, and yet the same answer.
+    return bool(old == new) or bool(old != old and new != new)  # noqa: PLR0124
+
+
+def _same_arrays(old: Any, new: Any) -> bool:
+    if hasattr(old, "equals"):  # of data frames
+        return bool(old.equals(new))
+    if old.shape != new.shape or (old.dtype.kind == "b") is not (new.dtype.kind == "b"):
+        return False
+    return bool(((old == new) | ((old != old) & (new != new))).all())  # noqa: PLR0124
+
+
+def _key(key: Any) -> Any:
+    """
+    Give a key by which a dictionary finds what is the same.
+    """
+    if type(key) is str:
+        return key
+    return "nan" if key != key else (_family(type(key)), key)  # noqa: PLR0124
+
+
+def _of_sequences(old: Iterable[Any], new: Iterable[Any]) -> Iterator[Pair]:
+    for index, (one, other) in enumerate(zip_longest(old, new, fillvalue=ABSENT)):
+        yield str(index), one, other
+
+
+def _of_shaped_sequences(old: Shape, new: Shape) -> Iterator[Pair] | None:
+    if type(old.parts) is type(new.parts) is range:
+        return NOTHING if old.parts == new.parts else None
+    if old.names is not None and old.names == new.names:
+        return ((name, one, other) for name, one, other in zip(old.names, old.parts, new.parts, strict=True))
+    return _of_sequences(old.parts, new.parts)
+
+
+def _of_rows(old: Shape, new: Shape) -> Iterator[Pair]:
+    """
+    Pair the columns that both have loaded, and what was added to one of them.
+    """
+    either = {**old.parts, **new.parts}
+    known = [name for name in either if hasattr(old.kind, name)]
+    loaded = [name for name in known if name in old.parts and name in new.parts]
+    if known and not loaded:
+        raise NotComparable(f"two {old.kind.__name__} have loaded none of the same fields")
+    names = [name for name in either if name not in known or name in loaded]
+    return ((name, old.parts.get(name, ABSENT), new.parts.get(name, ABSENT)) for name in names)
+
+
+def _of_responses(old: Shape, new: Shape) -> Iterator[Pair]:
+    for name, one in old.parts.items():
+        other = new.parts.get(name, ABSENT)
+        read = (ABSENT, ABSENT) if one == other else (json_of(one), json_of(other))
+        is_json = read[0] is not ABSENT and read[1] is not ABSENT
+        yield name, *(read if is_json else (one, other))
+
+
+NOTHING: Final[Iterator[Pair]] = iter(())  # no parts are left to compare
+WHOLE: Final[dict[Sort, Callable[[Any, Any], bool]]] = {Sort.VALUE: _same, Sort.ARRAY: _same_arrays}
+PAIRS: Final[dict[Sort, Callable[[Shape, Shape], Iterator[Pair] | None]]] = {
+    Sort.SEQUENCE: _of_shaped_sequences,
+    Sort.ROW: _of_rows,
+    Sort.RESPONSE: _of_responses,
+}
