@@ -265,6 +265,16 @@ def allowed_at(section, prefix):
     return set(str(caught.value).partition("allowed: ")[2].split(", "))
 
 
+def test_nothing_ends_without_its_store():
+    """
+    No page, docstring or application of the demo ends a process because its router is not ready: it goes on, on OLD.
+    """
+    shown = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("cutover/**/*.py"), *ROOT.glob("demo/*.py")]
+    ends = re.compile(r"assert [^\n]*wait_ready|wait_ready[^\n]*\n\s+(?:raise|sys\.exit|exit|return)\b")
+
+    assert [path for path in shown if "_build" not in path.parts and ends.search(path.read_text())] == []
+
+
 def test_pages_keep_their_form():
     """
     A page has one title; a how-to begins with a verb, and no line of a paragraph holds two sentences.
