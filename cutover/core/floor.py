@@ -68,14 +68,13 @@ class Emergency:
 
 def floor_of(emergencies: Iterable[Emergency], definition: Migration | None) -> frozenset[str]:
     """
-    Name the flows that are held on OLD, with all that must go together with them by now.
+    Name the flows that are held on OLD, with all that must go together with them by now, and their former names.
     """
     named = {flow for emergency in emergencies for flow in emergency.flows}
     if definition is None:
         return frozenset(named)
-    named = {definition.current(flow) for flow in named}
-    known = (definition.together_with(flow) if flow in definition.flows else (flow,) for flow in named)
-    return frozenset(flow for together in known for flow in together)
+    flows = {flow for name in named for flow in definition.together_with(definition.current(name))}
+    return frozenset({*named, *flows, *definition.names_of(flows)})
 
 
 def lowered(lines: Mapping[str, Backend], floor: Iterable[str]) -> Mapping[str, Backend]:

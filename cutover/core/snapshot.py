@@ -161,9 +161,10 @@ class Snapshot:
 
     def left_alone(self, since: "Snapshot") -> frozenset[str]:
         """
-        Name the flows that no change has turned since another snapshot of the same history.
+        Name the flows that no change has turned since another snapshot of the same history, with their former names.
         """
-        return frozenset(flow for flow, turned in self.turned.items() if since.turned.get(flow) == turned)
+        flows = (flow for flow, turned in self.turned.items() if since.turned.get(flow) == turned)
+        return frozenset(self.definition.names_of(flows))
 
     def own_parts(self, flow: str, cohort: str | None = None) -> int:
         """
