@@ -358,7 +358,7 @@ def _print_confirmation(session: Session, confirmation: Confirmation) -> None:
     for state, names in groups.items():
         if names:
             session.print(f"  {state}: {plain(', '.join(names))}")
-    for one in confirmation.unknown:
+    for one in confirmation.splitting:
         session.print(f"  {plain(str(one))}")
     if confirmation.lost:
         session.note("  if a process is gone for good: cutover instances dead HOST/PID --reason ...")

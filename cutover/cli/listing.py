@@ -22,6 +22,7 @@ from cutover.operations.status import Instance
 __all__ = ["STATE_STYLES", "history_view", "homes_table", "instances_table", "plain_table", "rules_table"]
 
 LEAST_REASON: Final = 30  # columns; a longer reason stands below the change where it has fewer beside it
+LONGEST_SHOWN: Final = 32  # characters of such a name
 MOST_SHOWN: Final = 3  # names in one line
 SHORT_ID: Final = 8  # as much of an instance's id as tells it from others
 
@@ -119,9 +120,13 @@ def _width(columns: Mapping[str, Sequence[Text]]) -> int:
 
 def _unknown(instance: Instance) -> str:
     most = sorted(instance.unknown, key=lambda one: (-one.requests, one))
-    names = [f"{one.kind.value} {plain(one.name)} {count(one.requests)}x" for one in most[:MOST_SHOWN]]
+    names = [f"{one.kind.value} {_cut(plain(one.name))} {count(one.requests)}x" for one in most[:MOST_SHOWN]]
     more = len(most) - len(names)
     return ", ".join((*names, f"{more} more: --json") if more else names) or "-"
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST_SHOWN else name[: LONGEST_SHOWN - 3] + "..."
 
 
 def homes_table(counts: Mapping[str, Sides]) -> Table:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from cutover.core.migration import Migration
 
-__all__ = ["LONGEST_ASKED", "MOST_LACKING", "Asked", "NameKind", "bounded", "closest", "is_known"]
+__all__ = ["LONGEST_ASKED", "MOST_LACKING", "Asked", "NameKind", "bounded", "closest", "is_known", "presentable"]
 
 LONGEST_ASKED: Final = 100  # characters; a longer name is cut
 MOST_LACKING: Final = 50  # names of each kind that a check-in tells and the definition lacks
@@ -31,7 +31,7 @@ class Asked(NamedTuple):
     A name that an application asks for.
 
     Attributes:
-        name: As the application gives it, which may be no valid name; up to 100 characters.
+        name: As the application gives it, which may be no valid name; presentable, and up to 100 characters.
         requests: How often a process asked for it since it started; 0 for a handle that was made and never used.
     """
 
@@ -57,6 +57,14 @@ def closest(definition: Migration, kind: NameKind, name: str) -> str:
     return best if best and alike[best] >= ALIKE else ""
 
 
+def presentable(name: str) -> str:
+    """
+    Cut a stranger's name, and replace what cannot be printed: it goes to logs, metrics and terminals.
+    """
+    cut = name if len(name) <= LONGEST_ASKED else name[: LONGEST_ASKED - 3] + "..."
+    return "".join(c if c.isprintable() else "\ufffd" for c in cut)
+
+
 def bounded(asked: Iterable[Asked], definition: Migration | None) -> tuple[Asked, ...]:
     """
     Cut what strangers named to what a check-in may tell: the names that the definition has, and of each kind those
@@ -64,7 +72,7 @@ def bounded(asked: Iterable[Asked], definition: Migration | None) -> tuple[Asked
     """
     counts: dict[tuple[NameKind, str], int] = {}
     for kind, name, requests in asked:
-        shown = name if len(name) <= LONGEST_ASKED else name[: LONGEST_ASKED - 3] + "..."
+        shown = presentable(name)
         counts[kind, shown] = counts.get((kind, shown), 0) + requests
     most = sorted(counts, key=lambda one: (-counts[one], one))
     others = dict.fromkeys(NameKind, 0)

@@ -13,7 +13,7 @@ from cutover.core.backend import Backend
 from cutover.core.break_glass import unknown_lines
 from cutover.core.comparison import Mismatch
 from cutover.core.floor import lowered
-from cutover.core.names import Asked, NameKind, bounded, closest, is_known
+from cutover.core.names import Asked, NameKind, bounded, closest, is_known, presentable
 from cutover.core.snapshot import Snapshot
 from cutover.router.compiled import Circumstances
 from cutover.router.counting import Counting, Durations, StrangerCells
@@ -268,5 +268,9 @@ class Holding:
         if snapshot is None or is_known(snapshot.definition, kind, name):
             return
         meant = closest(snapshot.definition, kind, name)
-        facts = {kind.value: name, "migration": snapshot.migration, **({"closest": meant} if meant else {})}
+        facts = {
+            kind.value: presentable(name),
+            "migration": snapshot.migration,
+            **({"closest": meant} if meant else {}),
+        }
         self._notices.note("cutover.flow_unknown" if kind is NameKind.FLOW else "cutover.journey_unknown", **facts)

@@ -98,6 +98,15 @@ def test_those_that_are_asked_for_most_are_told():
     assert {one.requests for one in bounded(asked, SHOP)} == set(range(MOST_LACKING, 2 * MOST_LACKING))
 
 
+def test_names_are_made_presentable():
+    """
+    A name is told without what would alter a terminal or a log: line breaks, control and direction characters.
+    """
+    (told,) = bounded([Asked(NameKind.FLOW, "支払い\n\x1b[31m\u202e", 1)], SHOP)
+
+    assert told.name == "支払い\ufffd\ufffd[31m\ufffd"
+
+
 def test_names_that_are_cut_alike_are_added_up():
     """
     Names that are the same once they are cut are one name, with both their counts.
