@@ -25,7 +25,7 @@ SHOWN = {"sh", "text", "toml", "yaml", "ini", "promql", "json"}  # to read, or f
 RUN = {"python", "console"}
 SAME = doctest.OutputChecker()
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-LOOKING = re.compile(r"cutover (status|instances|metrics|explain|mismatches)\b")
+LOOKING = re.compile(r"cutover (status|instances|metrics|explain|mismatches)\b|cutover emergency$")
 PATIENCE = 60.0  # seconds until what a process tells the store every few seconds must be seen
 END = "-- end of the command --"
 

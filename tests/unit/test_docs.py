@@ -7,7 +7,7 @@ import re
 
 import pytest
 from click import Command, Group
-from pages import ROOT
+from pages import ROOT, blocks_of
 from prometheus_client import CollectorRegistry
 
 import cutover
@@ -283,3 +283,13 @@ def test_pages_keep_their_form():
         text = re.sub(NO_PARAGRAPHS, "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
         assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1, page
         assert re.findall(r"[a-z`)]\. [A-Z`]", text) == [], page
+
+
+def test_no_block_waits_without_end():
+    """
+    No block of a page loops until something has happened: it would hang where that never happens.
+    """
+    for page in (ROOT / "README.md", *ROOT.glob("docs/**/*.md")):
+        for block in blocks_of(page):
+            endless = r"^\s*while (True|1)\b" if block.language == "python" else r"\b(until|while)\b.*\bdo\b"
+            assert not re.search(endless, block.body, re.MULTILINE), f"{page}, line {block.line}"
