@@ -2,8 +2,11 @@
 The folder of one run.
 """
 
+import fcntl
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
@@ -90,23 +93,39 @@ class Folder:
         return self.path / f"{shop}.db"
 
 
-def fresh_folder(path: Path, *, today: date) -> Folder:
+@contextmanager
+def fresh_folder(path: Path, *, today: date) -> Iterator[Folder]:
     """
-    Make the folder anew; a migration that begins today is defined in it.
+    Make the folder anew for a block; a migration that begins today is defined in it.
 
     Raises:
-        DemoFailed: If the path holds something that no demo has left there.
+        DemoFailed: If the path holds something that no demo has left there, or another demo runs in it.
     """
     folder = Folder(path)
-    if path.exists():
-        if not (path / MARK).is_file():
-            raise DemoFailed(f"{path} is there and was not left by a demo; move it away, or give --folder")
-        shutil.rmtree(path)
-    for one in (folder.logs, folder.metrics, folder.cache, folder.trails):
-        one.mkdir(parents=True)
-    (path / MARK).touch()
-    folder.definition.write_text(_beginning(DEFINITION.read_text(encoding="utf-8"), today), encoding="utf-8")
-    return folder
+    with _only_run_in(path):
+        for one in set(path.iterdir()) - {path / MARK}:
+            shutil.rmtree(one) if one.is_dir() else one.unlink()
+        for one in (folder.logs, folder.metrics, folder.cache, folder.trails):
+            one.mkdir()
+        folder.definition.write_text(_beginning(DEFINITION.read_text(encoding="utf-8"), today), encoding="utf-8")
+        yield folder
+
+
+@contextmanager
+def _only_run_in(path: Path) -> Iterator[None]:
+    """
+    Keep other runs out of the folder for a block. The system lets them in again when this process ends.
+    """
+    if path.exists() and not (path / MARK).is_file() and (not path.is_dir() or any(path.iterdir())):
+        raise DemoFailed(f"{path} is there and was not left by a demo; move it away, or give --folder")
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / MARK).open("a") as mark:
+        try:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            own = "python -m demo --folder ANOTHER"
+            raise DemoFailed(f"another demo runs in {path}; wait for its end, or run this one by: {own}") from error
+        yield
 
 
 def _beginning(text: str, today: date) -> str:

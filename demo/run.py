@@ -58,8 +58,12 @@ def play(options: Options, console: Console) -> bool:
     Raises:
         DemoFailed: If a part of it does not work at all.
     """
+    with fresh_folder(options.folder, today=date.today()) as folder:  # noqa: DTZ011 - the day of the reader
+        return _played(folder, options, console)
+
+
+def _played(folder: Folder, options: Options, console: Console) -> bool:
     steps = read_steps(options.events)
-    folder = fresh_folder(options.folder, today=date.today())  # noqa: DTZ011 - the day of whoever looks at it
     settings = environment(
         CUTOVER_STORE=folder.store, CUTOVER_HOMES=folder.homes, CUTOVER_OUTBOX=folder.outbox, CUTOVER_ACTOR="rina"
     )

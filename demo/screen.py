@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.segment import SegmentLines
 from rich.text import Text
 
 from cutover.cli.bars import COARSE, FINE, bar
@@ -24,8 +25,8 @@ from demo.replay import Replay
 __all__ = ["Screen", "picture"]
 
 PERIOD: Final = 0.5  # seconds between pictures
-FEWEST: Final = 2
-MOST: Final = 18  # rows of commands
+FEWEST: Final = 6  # rows of commands, also where a small terminal has no room for all of the status
+MOST: Final = 18
 
 
 class Screen:
@@ -67,9 +68,11 @@ class Screen:
         """
         head = Group(*_progress(replay, width, self._metrics, self._console.encoding))
         rest = picture(head, self._control.status(), width, self._console.encoding)
-        room = min(max(height - len(self._console.render_lines(rest)) - 1, FEWEST), MOST)
+        above = self._console.render_lines(rest, self._console.options.update(width=width))
+        room = min(max(height - len(above) - 1, FEWEST), MOST)
         commands = _commands(self._operator.done, self._operator.command, room)
-        return Group(rest, Text("\n", no_wrap=True, overflow="ellipsis").join(commands))
+        fitting = SegmentLines(above[: max(height - room - 1, 0)], new_lines=True)
+        return Group(fitting, Text("\n", no_wrap=True, overflow="ellipsis").join(commands))
 
     def _print(self, replay: Replay) -> None:
         for done in self._operator.done[self._printed :]:

@@ -2,13 +2,17 @@
 The demo as a subprocess: a short run that proves its claims, and the ends that nobody wants.
 """
 
+import fcntl
 import os
 import re
+import select
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
-from contextlib import closing
+import termios
+from contextlib import closing, suppress
 from pathlib import Path
 
 import attrs
@@ -359,6 +363,63 @@ def test_later(events):
     assert all(later.number - cause.number > len(steps) // FINEST + 1 for later, cause in causes.items())
     assert all(shares[later.number] != shares[cause.number] for later, cause in causes.items())
     assert causes or events == 1
+
+
+def test_two_at_once(start, tmp_path):
+    """
+    A second run in the same folder is one error, and the first one goes on; afterwards the folder is free again.
+    """
+    first = start(*LONG)
+    replaying(first)
+    store = (tmp_path / "demo-run" / "cutover.db").stat().st_ino
+
+    output, code = finished(start())
+
+    assert code == 1
+    assert output == (
+        "the demo failed: another demo runs in demo-run; wait for its end, or run this one by: "
+        "python -m demo --folder ANOTHER\n"
+    )
+    assert (tmp_path / "demo-run" / "cutover.db").stat().st_ino == store
+    assert first.poll() is None
+
+    first.terminate()
+    finished(first)
+    assert "metrics: " in finished(start("--no-wait", "--events", "30"))[0]
+
+
+def test_small_terminal(tmp_path):
+    """
+    The commands are seen in a terminal of 60 columns and 24 rows, which has no room for all of the status.
+    """
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "demo", "--seconds", "60"],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = b""
+
+    def is_seen():
+        nonlocal shown
+        with suppress(OSError):  # the other end is closed
+            if select.select([ours], [], [], 0.1)[0]:
+                shown += os.read(ours, 65536)
+        return b"cutover set browse 0 --shadow 25" in shown
+
+    try:
+        assert until(is_seen, PATIENCE), shown
+    finally:
+        process.terminate()
+        until(lambda: (is_seen(), process.poll())[1] is not None, PATIENCE)
+        os.close(ours)
 
 
 def test_foreign_folder(start, tmp_path):
