@@ -13,6 +13,7 @@ from datetime import date, time, timedelta
 from enum import Enum, auto
 from functools import lru_cache
 from io import IOBase
+from itertools import islice
 from numbers import Number
 from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, MethodType, ModuleType
@@ -211,9 +212,9 @@ def closable(value: Any) -> Iterator[Any]:
             continue
         seen[id(one)] = one
         if kind is dict or (issubclass(kind, Mapping) and not why_open(one)):
-            waiting.extend(one.values())
+            waiting.extend(islice(one.values(), MOST_LOOKED_THROUGH))
         elif kind in (list, tuple, set, frozenset):
-            waiting.extend(one)
+            waiting.extend(islice(one, MOST_LOOKED_THROUGH))
         elif issubclass(kind, BaseException):  # such as an error of HTTP, which holds its response
             waiting.extend(part for name, part in _dict_of(one).items() if name in ("fp", "response"))
         elif _kind(kind).declared or "__pydantic_extra__" in _kind(kind).names:

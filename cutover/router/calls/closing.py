@@ -3,40 +3,44 @@ Closing what a comparison was answered: an open stream or cursor would keep a co
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from cutover.core.comparison import Answer
 from cutover.core.parts import closable
 
-__all__ = ["close", "close_async"]
+__all__ = ["close", "close_async", "open_ones"]
 
 
-def close(second: Answer, first: Answer) -> None:
+def open_ones(second: Answer, first: Answer) -> list[Any]:
     """
-    Close what is open in the second answer, and not in the first one, which belongs to the caller.
+    Find the open objects in the second answer that are not in the first one, which belongs to the caller.
     """
-    with suppress(Exception):  # whatever it is, it was not asked to be compared
-        for one in _open(second, first):
-            _close(one, "close")
+    with suppress(Exception):  # a stranger's container
+        if found := [*closable(second.value), *closable(second.error)]:
+            of_caller = {id(one) for one in (*closable(first.value), *closable(first.error))}
+            return [one for one in found if id(one) not in of_caller]
+    return []
 
 
-async def close_async(second: Answer, first: Answer) -> None:
+def close(opened: Iterable[Any]) -> None:
     """
-    Do the same, and await what has to be awaited.
+    Close open objects.
     """
-    with suppress(Exception):
-        for one in _open(second, first):
-            closing = _close(one, "aclose", "close")
-            if inspect.isawaitable(closing):
-                with suppress(Exception):
-                    await closing
+    for one in opened:
+        _close(one, "close")
 
 
-def _open(second: Answer, first: Answer) -> Iterator[Any]:
-    of_caller = {id(one) for one in (*closable(first.value), *closable(first.error))}
-    return (one for one in (*closable(second.value), *closable(second.error)) if id(one) not in of_caller)
+async def close_async(opened: Iterable[Any]) -> None:
+    """
+    Close open objects, and await each that is closed by a coroutine.
+    """
+    for one in opened:
+        closing = _close(one, "aclose", "close")
+        if inspect.isawaitable(closing):
+            with suppress(Exception):
+                await closing
 
 
 def _close(one: Any, *names: str) -> Any:

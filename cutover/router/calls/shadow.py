@@ -31,7 +31,7 @@ from cutover.core.comparison import (
     structure_of,
 )
 from cutover.core.parts import why_open
-from cutover.router.calls.closing import close, close_async
+from cutover.router.calls.closing import close, close_async, open_ones
 from cutover.router.calls.copies import copied
 from cutover.router.calls.findings import Findings
 from cutover.router.calls.judging import Judge
@@ -267,7 +267,7 @@ class Shadow:
         except BaseException as error:  # noqa: BLE001 - a shadow that exits must not end anything but itself
             second = self._judge.raised(error)
         self._compare(job, second)
-        close(second, job.first)
+        close(open_ones(second, job.first))
 
     async def _ask_async(self, job: Job) -> None:
         self._mark(job)
@@ -282,16 +282,14 @@ class Shadow:
                 self._settle(job, Verdict.TIMEOUT)
                 return
             second = self._judge.raised(error)
-        try:
-            await self._compare_in_thread(job, second)
-        finally:
-            await close_async(second, job.first)
+        await self._compare_in_thread(job, second)
 
     async def _compare_in_thread(self, job: Job, second: Answer) -> None:
         """
-        Compare beside the event loop, which would stand still meanwhile.
+        Compare beside the event loop, which would stand still meanwhile, and close in it what the other side returned.
         """
         loop = asyncio.get_running_loop()
+        opened: list[Any] = []
         compared = loop.create_future()
 
         def tell() -> None:
@@ -302,6 +300,7 @@ class Shadow:
             try:
                 move_here()
                 self._compare(job, second)
+                opened.extend(open_ones(second, job.first))
             finally:
                 with suppress(RuntimeError):  # the loop was closed
                     loop.call_soon_threadsafe(tell)
@@ -310,6 +309,8 @@ class Shadow:
             await compared
         else:
             self._settle(job, Verdict.DROPPED)
+            opened = open_ones(second, job.first)
+        await close_async(opened)
 
     def _mark(self, job: Job) -> None:
         # A job has a copy of the caller's context: it needs nothing back.

@@ -283,6 +283,7 @@ def test_a_task_that_hangs():
         assert [await short("user-1") for _ in range(2)] == [1] * 2
         await until_async(lambda: place.verdicts() == {"timeout": 2})
         assert len(stopped) == 2
+        await until_async(lambda: not place.flow.switches[0].shadow._tasks)
         assert await short("user-1") == 1
         await until_async(lambda: place.verdicts() == {"timeout": 3})
         assert [await long("user-1") for _ in range(5)] == [1] * 5
@@ -311,6 +312,59 @@ def test_a_task_that_will_not_stop():
     asyncio.run(calls())
 
     assert place.verdicts() == {"timeout": 1}
+
+
+def test_a_comparison_that_hangs(monkeypatch):
+    """
+    A comparison that does not end is given up, and is no match; its thread keeps its place until it ends.
+    """
+    monkeypatch.setattr(module, "LONGEST_COMPARISON", 0.01)
+    place, held = Place(0, PARTS), threading.Event()
+    switch = place.flow.switch(old=Back(1), new=Back(1), compare=lambda *_: held.wait(), **QUIET)
+    try:
+        switch("user-1")
+        assert until(lambda: place.parts.holding.expire_shadows() or place.verdicts() == {"not_compared": 1})
+        assert "comparing takes more than" in place.kept()[0].differences[0][1]
+    finally:
+        held.set()
+    assert until(lambda: not place.flow.switches[0].shadow._threads._under_way)
+    assert place.verdicts() == {"not_compared": 1}
+
+
+class Claims:
+    """
+    Homes that note what is claimed in them.
+    """
+
+    def __init__(self):
+        self.claimed = []
+
+    def claim(self, kind, id, backend):  # noqa: A002 - named as homes name it
+        """
+        Note one.
+        """
+        self.claimed.append((kind, id))
+        return backend
+
+    async def aclaim(self, kind, id, backend):  # noqa: A002 - named as homes name it
+        """
+        Note one.
+        """
+        return self.claim(kind, id, backend)
+
+
+def test_no_comparison_claims_an_attempt():
+    """
+    A comparison claims no attempt: the other side's call is refused, and is not compared.
+    """
+    place, claims, old = Place(0, PARTS), Claims(), Back(1)
+    pay = place.parts.flow("pay").switch(old=old, new=old, attempt=lambda key: f"attempt-of-{key}", homes=claims)
+
+    place.flow.switch(old=pay, new=pay, **QUIET)("user-1")
+    assert until(place.verdicts)
+
+    assert (len(claims.claimed), len(old.calls), place.verdicts()) == (1, 1, {"not_compared": 1})
+    assert "claims an attempt of the flow 'pay'" in place.kept()[0].differences[0][1]
 
 
 @pytest.mark.parametrize("dial", [0, PARTS])

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import traceback
 from contextlib import contextmanager
+from contextvars import copy_context
 
 import pytest
 from routers import totals
@@ -15,8 +16,10 @@ from structlog.testing import capture_logs
 
 import cutover
 from cutover.core.backend import Backend
+from cutover.core.comparison import NotComparable
 from cutover.errors import ConfigurationError, Unavailable
 from cutover.mirror.base import State
+from cutover.router.current import enter_shadow
 from cutover.router.mirrored import delivering
 from cutover.router.mirrored.writes import AsyncWrite, Write
 from cutover.testing import router as router_for_tests
@@ -166,6 +169,23 @@ def test_both_sides(shop):
     assert shop.calls == ["old", "new"]
     assert shop.old.took == shop.new.took == [("user-1", 1, ({"sku": 7},), {"count": 2})]
     assert shop.backlog() == (0, 0)
+
+
+def test_no_comparison_writes(shop):
+    """
+    A write that a comparison makes is refused before any side is called: the user's own call has written already.
+    """
+    add = shop.write()
+
+    def compared():
+        enter_shadow()
+        return add("user-1", {"sku": 7})
+
+    with pytest.raises(NotComparable, match=r"the mirrored write 'cart\.add'"):
+        copy_context().run(compared)
+
+    assert (shop.calls, shop.backlog()) == ([], (0, 0))
+    assert add("user-1", {"sku": 7}) == "old 1"
 
 
 def test_new_is_authoritative():
