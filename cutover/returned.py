@@ -75,7 +75,9 @@ def finished(value: Any, name: str) -> Any:
     """
     if word := unfinished(value):
         discard(value)
-        others = ", such as a list" if "generator" in word else ", or async def where the others are async def too"
+        others = (
+            ", such as a list" if "generator" in word else ", or async def for all functions, awaited in an event loop"
+        )
         raise NotRun(f"{name} gave {word}, which has not run yet; allowed: a function that returns a result{others}")
     return value
 
