@@ -72,6 +72,9 @@ class Homes:
         self._threads = Threads(engine.url)
         self._was_there = False
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {self.url}>"
+
     def __enter__(self) -> Self:
         return self
 

@@ -59,6 +59,9 @@ class Observer:
         self._trail = Trail()
         self._age = 0.0
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.store.url}>"
+
     def __enter__(self) -> Self:
         return self
 

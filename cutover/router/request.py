@@ -38,6 +38,10 @@ class Request:
         self._failed = ""
         self.decision: Decision | None = None
 
+    def __repr__(self) -> str:
+        side = "not decided" if self.decision is None else f"on {self.decision.backend.value}"
+        return f"<{type(self).__name__} {self._flow.name!r}, {side}>"
+
     @property
     def backend(self) -> Backend:
         """

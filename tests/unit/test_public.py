@@ -104,6 +104,32 @@ def test_names_for_tests():
     assert all(getattr(cutover.testing, name) is not None for name in cutover.testing.__all__)
 
 
+def test_handles_show_what_they_are():
+    """
+    The `repr` of a handle names what it is for, and neither a user's key nor a password.
+    """
+    router = cutover.testing.router(pay="new")
+    request = router.flow("pay").request("rina@example")
+    with request:
+        shown = [repr(request)]
+    with (
+        cutover.homes("postgresql://shop:secret@db/shop", migration="shop") as homes,
+        cutover.control("memory:shown", actor="rina", migration="shop") as control,
+    ):
+        shown += map(repr, (router.flow("pay").request("u"), homes, control, router, router.flow("pay")))
+        shown += [repr(router.journey("purchase").enter("rina@example"))]
+
+    assert shown == [
+        "<Request 'pay', on new>",
+        "<Request 'pay', not decided>",
+        "<Homes at postgresql://db/shop>",
+        "<Control of memory:shown>",
+        "<TestRouter with test 1:000000000000>",
+        "<Flow 'pay', version 1>",
+        "<Visit 'purchase' on old>",
+    ]
+
+
 def test_unknown_name():
     """
     A name that the package does not have is an AttributeError that says which.
