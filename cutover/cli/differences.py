@@ -12,7 +12,7 @@ from cutover.core.changes import Proposal
 from cutover.core.ledger import Change
 from cutover.core.moves import Move
 from cutover.core.percent import format_percent
-from cutover.core.renames import renamed, renames_of
+from cutover.core.renames import renamed, renames, renames_of
 from cutover.core.snapshot import Snapshot
 
 __all__ = ["Difference", "Told", "differences", "told"]
@@ -85,15 +85,20 @@ def told(changes: Iterable[Change], before: Mapping[str, Any]) -> tuple[Told, ..
 
 def _applied(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     """
-    Say what an apply changed: names that were added and removed, and every other key with its two values.
+    Say what an apply changed: names that were renamed, added and removed, and every other key with its two values.
     """
     rest_before, rest_after = dict(before), dict(after)
     for kind, word in LISTS.items():
         was, now = ({one["name"]: one for one in document.get(kind, ())} for document in (before, after))
+        former = {old: name for name, one in was.items() for old in one.get("was", ())}
+        names = renames(was, former, {name: one.get("was", ()) for name, one in now.items()})
+        for old, new in names.items():
+            yield f"renames {word} {plain(old)} to {plain(new)}"
+            was[new] = {**was.pop(old), "name": new, "was": now[new]["was"]}
         for verb, some, others in (("adds", now, was), ("removes", was, now)):
-            names = [name for name in some if name not in others]
-            if names:
-                yield f"{verb} {word}{'s' if len(names) > 1 else ''} {plain(', '.join(names))}"
+            alone = [name for name in some if name not in others]
+            if alone:
+                yield f"{verb} {word}{'s' if len(alone) > 1 else ''} {plain(', '.join(alone))}"
         rest_before[kind] = [one for name, one in was.items() if name in now]
         rest_after[kind] = [one for name, one in now.items() if name in was]
     if before:

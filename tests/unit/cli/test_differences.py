@@ -7,7 +7,7 @@ from uuid import uuid4
 import attrs
 import pytest
 
-from cutover.cli.differences import differences
+from cutover.cli.differences import differences, told
 from cutover.core.migration import Migration
 from cutover.operations.control import Control
 from cutover.stores.registry import open_store
@@ -64,3 +64,30 @@ def test_each_verb_shows_what_it_changes(control, preview, shown):
     What is another after a change is listed with before and after, and nothing else is.
     """
     assert [str(difference) for difference in differences(preview(control.preview))] == shown
+
+
+APPLIED = [
+    (TEXT.replace("[flows.pay]", "[flows.pay]\n[flows.wish]\n[flows.cart]"), "adds flows wish, cart"),
+    (TEXT.replace("[work.texts]\n", ""), "removes work item texts"),
+    (
+        TEXT.replace("[flows.pay]", '[flows.charge]\nwas = "pay"\nweight = 2'),
+        "renames flow pay to charge; flows.charge.weight: 1 -> 2",
+    ),
+    (TEXT.replace("[flows.pay]", "[flows.pay]\nweight = 2"), "flows.pay.weight: 1 -> 2"),
+    (TEXT.replace("[flows", "deadline = 2027-01-31\n[flows"), "deadline: none -> 2027-01-31"),
+    (TEXT + '[journeys.buy]\nflows = ["pay"]\n', "adds journey buy"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), APPLIED, ids=[said for _, said in APPLIED])
+def test_what_an_apply_did(control, text, said):
+    """
+    An apply is told with the names that it renamed, added and removed, and every value that it changed.
+    """
+    control.apply(Migration.parse(text), confirm=True)
+
+    assert [what for _, what in told(control.history(), {})] == [
+        "apply: adds flow pay; adds work item texts; adds cohort staff",
+        "set pay 5% for staff",
+        f"apply: {said}",
+    ]
