@@ -183,6 +183,7 @@ def adopt_(session: Session, edit: Edit) -> int:
         return carry_out(session, control, intents.adopt(control.epochs()), edit)
 
 
+REHOMED = {"moved": "moved from OLD to NEW", "already": "on NEW already", "new": "without a home before, now on NEW"}
 VERBS = (apply_, set_, rollback_, freeze_, unfreeze_, override_, work_, adopt_)
 
 
@@ -332,9 +333,9 @@ def _lines(proposal: Proposal) -> list[str]:
     if proposal.is_empty:
         return ["nothing to change"]
     if proposal.verb == "dead":
-        return ["counts no longer; what it counted stays"]
+        return ["the instance counts no longer; what it counted stays"]
     if proposal.verb == "rehome":
-        return [f"{proposal.arguments[what]} {what}" for what in ("moved", "already", "new")]
+        return [f"{proposal.arguments[name]} {what}" for name, what in REHOMED.items()]
     moves = proposal.moves
     changed = [str(one) for one in differences(proposal) if not any(one.repeats(move) for move in moves)]
     moved = [str(move) for move in moves]

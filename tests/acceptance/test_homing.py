@@ -89,9 +89,9 @@ def test_rehome(shop, url):
     assert (done.returncode, done.stderr) == (0, "")
     assert [line.strip() for line in done.stdout.splitlines()[:4]] == [
         "rehome order, 3 in all",
-        "1 moved",
-        "1 already",
-        "1 new",
+        "1 moved from OLD to NEW",
+        "1 on NEW already",
+        "1 without a home before, now on NEW",
     ]
     change = json.loads(shop.texts()[-1])
     assert (change["verb"], change["effects"]) == ("rehome", {})
