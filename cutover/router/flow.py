@@ -178,7 +178,8 @@ class Flow(Routing):
             fallback: Exceptions of NEW after which OLD is asked; never the other way, nor for what has a home.
             fallback_percent: Of the calls of a minute in this process; above that the exception reaches the caller.
             attempt: Gives the idempotency key of a call. Its side is claimed in *homes* before the back end is called,
-                so that a retry goes to the same side, whatever dial, visit or rollback say. None claims nothing.
+                so that a retry goes to the same side, whatever dial, visit or rollback say. None or a blank key claims
+                nothing.
             homes: What `cutover.homes` gave.
             synthetic: Tells of a call's own arguments whether a load test, a probe or a bot makes it. As one on a
                 synthetic visit it is routed as usual and counted apart, is compared with nothing, and no other side

@@ -155,7 +155,7 @@ def test_short_run(start, tmp_path):
             assert set(homes.find_many("order", of_side).values()) == {side}
         for side, shop in zip(cutover.Backend, SHOPS.values(), strict=True):
             attempts = [key for (key,) in rows(folder / f"{shop}.db", "select key from payments")]
-            assert set(homes.find_many("attempt", attempts).values()) == {side}
+            assert set(homes.find_many("attempt", [f"pay:{key}" for key in attempts]).values()) == {side}
 
 
 def test_failed_proofs(start, tmp_path):

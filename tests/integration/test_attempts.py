@@ -4,6 +4,7 @@ real homes, whatever the dial says by then.
 """
 
 import asyncio
+import hashlib
 import itertools
 import json
 import os
@@ -13,9 +14,11 @@ from uuid import UUID
 
 import pytest
 from circumstances import Desk
+from strategies import short
 from switching import NEW, OLD, Back, Place, as_async, called
 
 import cutover
+from cutover.claims.base import Sides
 from cutover.core.backend import Reason
 from cutover.core.bucketing import PARTS
 from cutover.errors import ConfigurationError, Unavailable
@@ -102,30 +105,76 @@ def test_without_an_attempt_nothing_is_claimed(kind, homes):
     assert homes.counts() == {}
 
 
-@pytest.mark.parametrize("attempt", ["a-1", 7, UUID(int=7), b"a-1", "é" * 256])
-def test_what_may_be_an_attempt(homes, attempt):
+LONG = "é" * 300
+HELD = {  # by attempt, the id of its home
+    "a-1": "browse:a-1",
+    "A 1 ": "browse:A 1 ",
+    7: "browse:7",
+    UUID(int=7): f"browse:{UUID(int=7)}",
+    b"a-1": "browse:a-1",
+    "lone \ud800": "browse:lone \ufffd",
+    "x" * 505: f"browse:{'x' * 505}",
+    "x" * 506: f"browse:sha256:{hashlib.sha256(b'x' * 506).hexdigest()}",
+    LONG: f"browse:sha256:{hashlib.sha256(LONG.encode()).hexdigest()}",
+    b"\xff": f"browse:sha256:{hashlib.sha256(bytes([255])).hexdigest()}",
+}
+
+
+@pytest.mark.parametrize("attempt", HELD, ids=short)
+def test_what_may_be_an_attempt(kind, homes, attempt):
     """
-    An idempotency key is whatever may be an id.
+    An idempotency key is whatever names somebody as a key, of any length, and its retry goes to the same side.
     """
     place = Place(PARTS)
-    charge = place.flow.switch(old=Back(1), new=Back(2), attempt=attempt_of, homes=homes)
+    charge = place.flow.switch(old=kind(Back(1)), new=kind(Back(2)), attempt=attempt_of, homes=homes)
 
-    assert charge("user-1", {"attempt": attempt}) == 2
-    assert homes.find("attempt", attempt) is NEW
+    assert called(charge, "user-1", {"attempt": attempt}) == 2
+    place.move(0)
+    assert called(charge, "user-1", {"attempt": attempt}) == 2
+    assert homes.find("attempt", HELD[attempt]) is NEW
+    assert homes.counts() == {"attempt": Sides(new=1)}
 
 
-@pytest.mark.parametrize("attempt", ["", b"", "x" * 513, 1.5])
+@pytest.mark.parametrize("attempt", ["", b"", "   "])
+def test_a_blank_attempt(kind, homes, attempt):
+    """
+    A blank idempotency key is none: the call is routed as usual, and claims nothing that other calls would share.
+    """
+    place = Place(PARTS)
+    charge = place.flow.switch(old=kind(Back(1)), new=kind(Back(2)), attempt=attempt_of, homes=homes)
+
+    assert called(charge, "user-1", {"attempt": attempt}) == 2
+    place.move(0)
+    assert called(charge, "user-1", {"attempt": attempt}) == 1
+    assert homes.counts() == {}
+
+
+@pytest.mark.parametrize("attempt", [False, float("nan"), object(), ["a", None]], ids=short)
 def test_what_is_no_attempt(kind, homes, attempt):
     """
-    What is no id stops the call before any back end is called.
+    An object that names nobody stops the call before any back end is called; the error names its type.
     """
     place, backs = Place(PARTS), (Back(), Back())
     charge = place.flow.switch(old=kind(backs[0]), new=kind(backs[1]), attempt=attempt_of, homes=homes)
 
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=f"^attempt gave a {type(attempt).__name__}, which names no attempt; "):
         called(charge, "user-1", {"attempt": attempt})
 
     assert [back.calls for back in backs] == [[], []]
+    assert place.counted("calls") == place.counted("requests") == {}
+
+
+def test_attempts_of_two_flows(kind, homes):
+    """
+    One idempotency key is one attempt in each flow, and holds no side of another flow.
+    """
+    terms = {"old": kind(Back(OLD)), "new": kind(Back(NEW)), "attempt": attempt_of, "homes": homes}
+    pay, refund = (Place(dial, flow=flow).flow.switch(**terms) for flow, dial in (("browse", PARTS), ("pay", 0)))
+
+    for attempt in ("a-1", 42, LONG):
+        assert called(pay, "user-1", {"attempt": attempt}) is NEW
+        assert called(refund, "user-1", {"attempt": attempt}) is OLD
+    assert homes.counts() == {"attempt": Sides(old=3, new=3)}
 
 
 @pytest.mark.parametrize("function", [attempt_of, lambda *_: 1 / 0])
@@ -174,7 +223,7 @@ def test_tries_at_once(homes):
         return await asyncio.gather(*running)
 
     assert len(set(asyncio.run(tries()))) == 1
-    assert homes.find("attempt", "a-1") is not None
+    assert homes.find("attempt", "browse:a-1") is not None
     assert {reason for _, reason in place.counted("requests")} <= {Reason.PERCENT, Reason.HOME}
 
 

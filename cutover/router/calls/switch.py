@@ -19,6 +19,7 @@ from cutover.core.comparison import Answer, NotComparable, structure_of
 from cutover.errors import ConfigurationError
 from cutover.protocols import Checked
 from cutover.returned import RESULTS, NotRun, finished, finishing, settled, settling
+from cutover.router.calls.attempts import ATTEMPT, attempt_id
 from cutover.router.calls.binding import Switched, switched_of
 from cutover.router.calls.judging import Budget, Judge
 from cutover.router.calls.raised import all_are
@@ -30,7 +31,6 @@ from cutover.router.visits import Visit, is_synthetic
 
 __all__ = ["Claiming", "Switch", "build", "kind_of_all", "switches_of"]
 
-ATTEMPT: Final = "attempt"  # the kind of home that payment attempts are claimed as
 PERCENT: Final = 100
 NEW: Final = Backend.NEW  # a global is found faster than a member
 WAYS: Final[Mapping[Kind, tuple[bool, ...]]] = {
@@ -210,13 +210,14 @@ class Switch:
         attempt = Answer() if self.attempt is None else (yield Step(self.attempt, arguments, named))
         if attempt.error is not None:
             return attempt
-        if attempt.value is None or self.claim is None:
+        id_ = attempt_id(self.flow.name, attempt.value)
+        if id_ is None or self.claim is None:
             self.flow.take(decision, synthetic=apart)
             return Answer(decision.backend)
         if in_shadow():
             why = NotComparable(f"the call claims an attempt of the flow {self.flow.name!r}, and so is not safe=True")
             return Answer(None, why, failed=True)
-        answer = yield Step(self.claim, (ATTEMPT, attempt.value, decision.backend), {})
+        answer = yield Step(self.claim, (ATTEMPT, id_, decision.backend), {})
         if answer.error is None:
             self.flow.take(decision, held=answer.value, synthetic=apart)
         return answer

@@ -297,10 +297,10 @@ def test_attempts_of_load_tests_are_claimed(kind):
     place, homes = Place(PARTS), cutover.homes("memory:load-tests", migration="shop")
     terms = {"attempt": lambda key: key, "homes": homes, "synthetic": lambda _: True}
     switch = place.flow.switch(old=kind(Back("old")), new=kind(Back("new")), **terms)
-    homes.claim("attempt", "user-2", OLD)
+    homes.claim("attempt", "browse:user-2", OLD)
 
     assert [called(switch, "user-1"), called(switch, "user-2")] == ["new", "old"]
-    assert homes.find("attempt", "user-1") is NEW
+    assert homes.find("attempt", "browse:user-1") is NEW
     assert place.counted("requests") == place.counted("calls") == {}
     assert place.counted("synthetic") == {("new", ""): 1, ("old", ""): 1}
 
