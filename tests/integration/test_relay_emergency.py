@@ -108,7 +108,7 @@ def test_from_the_call_to_the_ledger(relay, router, path):
         assert change.document()["at"] == given["at"]
         assert direct.verify().ok
         assert until(lambda: direct.instances() and direct.instances()[0].break_glass == ("cart", "pay"))
-        direct.set("purchase", 100, reason="mended")
+        direct.set("purchase", 100, reason="mended", confirm=True)
         assert until(lambda: router.snapshot.version == 5)
         assert sides(router) == {"browse": "new", "cart": "old", "pay": "old"}
 
