@@ -17,8 +17,8 @@ from cutover.callables import Kind
 from cutover.core.backend import UNSET, Backend
 from cutover.errors import ConfigurationError
 from cutover.returned import finished, settled
+from cutover.router.calls.checking import kind_of_all
 from cutover.router.calls.raised import all_are
-from cutover.router.calls.switch import kind_of_all
 from cutover.router.current import in_shadow, inside
 from cutover.router.flow import Flow
 

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import attrs
 
-from cutover.callables import Kind, common_kind, in_event_loop, is_generator_function, kind_of_call, parameter_at
+from cutover.callables import Kind, in_event_loop, parameter_at
 from cutover.core.backend import UNSET, Backend, Decision
 from cutover.core.comparison import Answer, NotComparable, structure_of
 from cutover.errors import ConfigurationError
@@ -21,6 +21,7 @@ from cutover.protocols import Checked
 from cutover.returned import RESULTS, NotRun, finished, finishing, settled, settling
 from cutover.router.calls.attempts import ATTEMPT, attempt_id
 from cutover.router.calls.binding import Switched, switched_of
+from cutover.router.calls.checking import PERCENT, check_helpers, check_shadow, errors_in, is_number, kind_of_all
 from cutover.router.calls.judging import Budget, Judge
 from cutover.router.calls.raised import all_are
 from cutover.router.calls.shadow import Shadow, ShadowTerms
@@ -29,9 +30,8 @@ from cutover.router.flow import Flow, Notices
 from cutover.router.strangers import kind_of, truth
 from cutover.router.visits import Visit, is_synthetic
 
-__all__ = ["Claiming", "Switch", "build", "kind_of_all", "switches_of"]
+__all__ = ["Claiming", "Switch", "build", "switches_of"]
 
-PERCENT: Final = 100
 NEW: Final = Backend.NEW  # a global is found faster than a member
 WAYS: Final[Mapping[Kind, tuple[bool, ...]]] = {
     Kind.PLAIN: (False,),
@@ -387,15 +387,15 @@ def switches_of(
     helpers: dict[str, Any] = {"home": home, "cohort": cohort, "attempt": attempt, "synthetic": synthetic}
     asked = {name: function for name, function in helpers.items() if callable(function)}
     judging = {"failed": failed, "attempt": attempt, "synthetic": synthetic}
-    _check_helpers(**{**asked, **judging}, can_await=kind is not Kind.PLAIN)
-    _check_helpers(compare=shadow.compare, redact=shadow.redact, can_await=False)
+    check_helpers(**{**asked, **judging}, can_await=kind is not Kind.PLAIN)
+    check_helpers(compare=shadow.compare, redact=shadow.redact, can_await=False)
     noted = partial(_note, notices, flow.name)
-    ignored, rescued = _errors("ignore", ignore), _errors("fallback", fallback)
-    broke_off = None if unknown is None else _errors("unknown", unknown)
+    ignored, rescued = errors_in("ignore", ignore), errors_in("fallback", fallback)
+    broke_off = None if unknown is None else errors_in("unknown", unknown)
     judge = Judge(safe=safe, failed=failed, ignore=ignored, unknown=broke_off, noted=noted)
     _check_safe(safe, rescued=rescued, attempt=attempt, homes=homes)
-    _check_shadow(shadow, safe=safe)
-    if not _is_number(fallback_percent) or not 0 < fallback_percent <= PERCENT:
+    check_shadow(shadow, safe=safe)
+    if not is_number(fallback_percent) or not 0 < fallback_percent <= PERCENT:
         raise ConfigurationError(f"fallback_percent is {fallback_percent!r}; allowed: above 0, up to 100")
 
     def switch(*, is_async: bool) -> Switch:
@@ -425,14 +425,6 @@ def _checked(terms: ShadowTerms) -> ShadowTerms:
     return attrs.evolve(terms, compare=compare, redact=redact)
 
 
-def _errors(name: str, given: object) -> tuple[type[Exception], ...]:
-    kinds = given if isinstance(given, tuple) else (given,)
-    for kind in kinds:
-        if not isinstance(kind, type) or not issubclass(kind, Exception):
-            raise ConfigurationError(f"{name} holds {kind!r}; allowed: classes of exceptions, such as (TimeoutError,)")
-    return kinds
-
-
 def _note(notices: Notices, flow: str, event: str, error: BaseException) -> None:
     notices.note(event, flow=flow, error=str(error) if isinstance(error, NotRun) else kind_of(error))
 
@@ -451,61 +443,6 @@ def _check_safe(safe: object, *, rescued: tuple[type[Exception], ...], attempt: 
         raise ConfigurationError(f"homes is a {kind_of(homes)}; allowed: what cutover.homes(URL) gives")
     if attempt is not None and safe:
         raise ConfigurationError("attempt is for a call that changes something; allowed: without safe=True")
-
-
-def _check_shadow(terms: ShadowTerms, *, safe: bool) -> None:
-    if not safe and terms != ShadowTerms():
-        raise ConfigurationError("comparisons are for a call that changes nothing; allowed: with safe=True")
-    if not _is_number(terms.deadline) or not terms.deadline > 0:
-        raise ConfigurationError(f"shadow_deadline is {terms.deadline!r}; allowed: seconds above 0")
-    if type(terms.limit) is not int or terms.limit < 1:
-        raise ConfigurationError(f"shadow_limit is {terms.limit!r}; allowed: an integer from 1")
-    if not _is_number(terms.noise) or not 0 <= terms.noise <= PERCENT:
-        raise ConfigurationError(f"noise is {terms.noise!r}; allowed: 0 to 100")
-    fields: object = terms.ignore_fields
-    if not isinstance(fields, tuple) or not all(isinstance(field, str) and field for field in fields):
-        raise ConfigurationError(f'ignore_fields is {fields!r:.100}; allowed: a tuple of names, as ("updated_at",)')
-
-
-def _is_number(given: object) -> bool:
-    return isinstance(given, int | float) and not isinstance(given, bool)
-
-
-def _check_helpers(*, can_await: bool, **functions: object) -> None:
-    """
-    Check what is called beside the back ends.
-    """
-    for name, function in functions.items():
-        if function is None:
-            continue
-        if not callable(function):
-            raise ConfigurationError(f"{name} is a {type(function).__name__}; allowed: a function made with def")
-        if kind_of_all(**{name: function}) is Kind.ASYNC and not can_await:
-            raise ConfigurationError(f"{name} is an async def; allowed: a function made with def")
-
-
-def kind_of_all(**functions: Function) -> Kind:
-    """
-    Tell whether functions are coroutine functions.
-
-    Raises:
-        ConfigurationError: If one cannot be called, or is a generator, or they are of both kinds.
-    """
-    kinds = {}
-    for name, function in functions.items():
-        if not callable(function):
-            raise ConfigurationError(f"{name} is a {type(function).__name__}; allowed: a function, def or async def")
-        if is_generator_function(function):
-            raise ConfigurationError(
-                f"{name} is a generator: when it has answered, and whether it failed, cannot be told; "
-                "allowed: a function that returns, such as one that gives a list"
-            )
-        kinds[name] = kind_of_call(function)
-    kind = common_kind(kinds.values())
-    if kind is None:
-        words = ", ".join(f"{name} is {kind.value}" for name, kind in kinds.items())
-        raise ConfigurationError(f"{words}; allowed: all of them def, or all of them async def")
-    return kind
 
 
 def _driven(steps: Steps) -> Any:
