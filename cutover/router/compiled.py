@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
+from mmh3 import hash as hash_of_ascii  # it makes no copy; mmh3 5.3.1 ends the process on a lone surrogate
 from mmh3 import mmh3_32_uintdigest as hash_of
 
 from cutover.core.backend import Backend, Reason, side_of
@@ -110,8 +111,9 @@ class FlowPlan:
             cohort = str.__str__(cohort) if issubclass(type(cohort), str) else None
         dial = self.dials.get(cohort) or self.dials[None]
         try:
-            hash_ = hash_of((self.salt + key).encode()) if type(key) is str and key else self.hash(key)  # type: ignore[operator]
-        except Exception:  # noqa: BLE001 - no salt, or lone surrogates
+            is_ascii = type(key) is str and key and key.isascii()
+            hash_ = hash_of_ascii(self.salt + key, 0, False) if is_ascii else self.hash(key)
+        except Exception:  # noqa: BLE001 - no salt
             hash_ = self.hash(key)
         if hash_ is None:
             return dial.without_key, None

@@ -109,7 +109,10 @@ class Flow(Routing):
         plan = self._plan
         cell, hash_ = self._find(plan, key, cohort, home)
         next(cell.ticks if synthetic is False and type(key) is not Visit else self._ticks(cell, key, synthetic))
-        return _decision(self.name, plan, key, cell, hash_)
+        if hash_ is None:
+            return _decision(self.name, plan, key, cell, hash_)
+        # As there, without the call: most decisions are made here.
+        return new_tuple(Decision, (self.name, cell.backend, cell.detail, plan.version, hash_ * PARTS >> 32))
 
     def peek(self, key: object, cohort: str | None = None, home: object = UNSET, synthetic: bool = False) -> Decision:
         """
