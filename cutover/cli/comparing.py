@@ -16,9 +16,9 @@ from cutover.cli.listing import plain_table
 from cutover.cli.options import looking
 from cutover.cli.session import Session, console
 from cutover.cli.words import plain
-from cutover.core.comparison import Mismatch, Verdict
 from cutover.core.intervals import Share
 from cutover.core.percent import format_percent
+from cutover.core.verdict import Mismatch, Verdict
 from cutover.operations.comparing import Comparisons, FlowComparisons
 
 __all__ = ["VERBS"]

@@ -14,13 +14,13 @@ from typing import Any, Final, NamedTuple, Self
 import attrs
 
 from cutover.core.canonical import LARGEST_INTEGER, decode, encode
-from cutover.core.comparison import Mismatch
 from cutover.core.fields import counter, field, items, typed
 from cutover.core.instants import format_instant, parse_instant
 from cutover.core.migration import NAME, frozen_mapping
 from cutover.core.names import LONGEST_ASKED, Asked, NameKind
 from cutover.core.schema import SCHEMA, check_schema
 from cutover.core.snapshot import Head
+from cutover.core.verdict import Mismatch
 from cutover.errors import Corrupt
 
 __all__ = [

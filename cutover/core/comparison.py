@@ -18,31 +18,21 @@ One rule says what is the same. The first line that fits holds; `compare=` of a 
 - An object of a type in C without fields is the same by its own `==`. Without one it is not compared.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import datetime
-from enum import StrEnum
 from itertools import islice
-from typing import Any, Final, NamedTuple, Self
-
-import attrs
+from typing import Any, Final, NamedTuple
 
 from cutover.core.differing import Budget, Difference, Walk, is_ignored
-from cutover.core.fields import field, items, typed
-from cutover.core.instants import format_instant, parse_instant
 from cutover.core.parts import ABSENT, NotComparable, name_of
+from cutover.core.verdict import Answer, Compare, Verdict
 
 __all__ = [
     "ABSENT",
-    "Answer",
     "Budget",
-    "Compare",
     "Comparison",
     "Difference",
-    "Mismatch",
     "NotComparable",
-    "Redact",
-    "Verdict",
     "compare_answers",
     "differences",
     "is_ignored",
@@ -54,41 +44,6 @@ MOST_DIFFERENCES: Final = 20  # that are kept of two values
 LONGEST_TEXT: Final = 80  # characters of a value that are shown
 SIZED: Final = (str, bytes, bytearray, Mapping, Sequence, AbstractSet)
 
-Compare = Callable[[Any, Any], object]
-Redact = Callable[[str, Any], object]
-
-
-class Verdict(StrEnum):
-    """
-    What came of asking the other side too: a closed set, used as a metric label.
-    """
-
-    MATCH = "match"
-    MISMATCH = "mismatch"
-    IGNORED = "ignored"  # they differ only in fields that may differ
-    OLD_ERROR = "old_error"  # only OLD failed
-    NEW_ERROR = "new_error"  # only NEW failed
-    BOTH_ERROR = "both_error"
-    TIMEOUT = "timeout"  # the other side did not answer in time
-    DROPPED = "dropped"  # too many were under way already
-    COMPARE_ERROR = "compare_error"  # the application's comparison raised
-    NOT_COMPARED = "not_compared"  # arguments cannot be copied, or answers are open, or larger than the budget
-    NOISE_MATCH = "noise_match"  # OLD was asked twice, and answered the same
-    NOISE_MISMATCH = "noise_mismatch"  # OLD was asked twice, and differed from itself
-
-
-class Answer(NamedTuple):
-    """
-    What a call came to: a value, or the exception that it raised.
-
-    Attributes:
-        failed: It counts as a failure; an exception that is business does not.
-    """
-
-    value: Any = None
-    error: BaseException | None = None
-    failed: bool = False
-
 
 class Comparison(NamedTuple):
     """
@@ -97,41 +52,6 @@ class Comparison(NamedTuple):
 
     verdict: Verdict
     differences: tuple[Difference, ...] = ()
-
-
-@attrs.frozen(kw_only=True)
-class Mismatch:
-    """
-    One mismatch as it is kept for operators, with values as `redact` shows them.
-
-    Attributes:
-        at: When it was found; aware, UTC.
-        differences: Path, and what stands there for OLD and for NEW, as text.
-    """
-
-    flow: str
-    at: datetime
-    differences: tuple[tuple[str, str, str], ...]
-
-    def document(self) -> dict[str, Any]:
-        """
-        Give the mismatch as it travels in a check-in.
-        """
-        at = format_instant(self.at)
-        return {"flow": self.flow, "at": at, "differences": [list(one) for one in self.differences]}
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """
-        Read a mismatch back.
-
-        Raises:
-            KeyError, TypeError, ValueError: If it is none.
-        """
-        found = []
-        for path, old, new in items(document, "differences", list):
-            found.append((typed(path, str), typed(old, str), typed(new, str)))
-        return cls(flow=field(document, "flow", str), at=parse_instant(document["at"]), differences=tuple(found))
 
 
 def compare_answers(

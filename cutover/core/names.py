@@ -3,7 +3,6 @@ The names that an application asks for, and what a definition lacks of them.
 """
 
 from collections.abc import Iterable, Mapping
-from difflib import SequenceMatcher
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -97,4 +96,6 @@ def _known(definition: Migration, kind: NameKind) -> Mapping[str, object]:
 def _likeness(given: str, known: str) -> float:
     if given and (given in known or known in given):
         return 1 + min(len(given), len(known)) / max(len(given), len(known))
+    from difflib import SequenceMatcher  # noqa: PLC0415 - few processes ever ask for a name that is not there
+
     return SequenceMatcher(None, given, known).ratio()

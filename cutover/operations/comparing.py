@@ -10,10 +10,10 @@ import attrs
 
 from cutover.core.bucketing import PARTS
 from cutover.core.checkin import Fleet, Kind, Totals, add, minute_of
-from cutover.core.comparison import Mismatch, Verdict
 from cutover.core.intervals import Share, difference
 from cutover.core.schema import SCHEMA
 from cutover.core.snapshot import Snapshot
+from cutover.core.verdict import Mismatch, Verdict
 from cutover.errors import ConfigurationError
 
 __all__ = ["Comparisons", "FlowComparisons", "compared"]

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 from cutover.core.backend import Backend, Reason
 from cutover.core.bucketing import well_formed
 from cutover.core.checkin import Counted, Kind
-from cutover.core.comparison import Verdict
 from cutover.core.names import LONGEST_ASKED
+from cutover.core.verdict import Verdict
 
 __all__ = ["OUTCOMES", "Cell", "Counting", "Durations", "FlowCells", "StrangerCells", "VisitCells"]
 

@@ -9,7 +9,6 @@ from threading import get_ident
 from typing import Final
 
 from cutover.core.backend import Backend
-from cutover.core.parts import name_of
 
 __all__ = ["CURRENT", "HAS_COMPARED", "Current", "enter_shadow", "in_shadow", "inside", "move_here"]
 
@@ -37,9 +36,10 @@ def move_here() -> None:
     The locals of asgiref, where Django keeps its language, say to which thread they belong, and hide in others.
     """
     for variable, value in copy_context().items():
-        if name_of(value) == "asgiref.local._Storage":
+        kind = type(value)
+        if (kind.__module__, kind.__qualname__) == ("asgiref.local", "_Storage"):
             with suppress(Exception):  # a later asgiref may keep it otherwise
-                variable.set(type(value)(get_ident(), value.data))
+                variable.set(kind(get_ident(), value.data))
 
 
 def in_shadow() -> bool:

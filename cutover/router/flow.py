@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from cutover.core.backend import UNSET, Backend, Decision, Reason
 from cutover.core.bucketing import PARTS, well_formed
-from cutover.core.comparison import Compare, Redact, structure_of
+from cutover.core.verdict import Compare, Redact
 from cutover.errors import ConfigurationError
 from cutover.returned import discard, unfinished
 from cutover.router.compiled import Circumstances, FlowPlan, compile_flow
@@ -149,7 +149,7 @@ class Flow(Routing):
         synthetic: Callable[..., object] | None = None,
         compare: Compare | None = None,
         ignore_fields: tuple[str, ...] = (),
-        redact: Redact = structure_of,
+        redact: Redact | None = None,
         shadow_deadline: float = 2.0,
         shadow_limit: int = 8,
         noise: float = 10,
@@ -198,6 +198,7 @@ class Flow(Routing):
         Raises:
             ConfigurationError: If something of this cannot be meant.
         """
+        from cutover.core.comparison import structure_of  # noqa: PLC0415 - as below
         from cutover.router.calls.shadow import ShadowTerms  # noqa: PLC0415 - who only routes does not load what calls
         from cutover.router.calls.switch import build, switches_of  # noqa: PLC0415
 
@@ -220,7 +221,7 @@ class Flow(Routing):
             shadow=ShadowTerms(
                 compare=compare,
                 ignore_fields=ignore_fields,
-                redact=redact,
+                redact=structure_of if redact is None else redact,
                 deadline=shadow_deadline,
                 limit=shadow_limit,
                 noise=noise,

@@ -11,10 +11,10 @@ import attrs
 
 from cutover.core.backend import Backend
 from cutover.core.break_glass import unknown_lines
-from cutover.core.comparison import Mismatch
 from cutover.core.floor import lowered
 from cutover.core.names import Asked, NameKind, bounded, closest, is_known, presentable
 from cutover.core.snapshot import Snapshot
+from cutover.core.verdict import Mismatch
 from cutover.router.compiled import Circumstances
 from cutover.router.counting import Counting, Durations, StrangerCells
 from cutover.router.flow import Flow

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cutover.core.checkin import FOLD_AFTER, TOO_LATE, CheckIn, Counted, Fleet, Kind, Ran, Totals, add, minute_of
-from cutover.core.comparison import Mismatch, Verdict
 from cutover.core.names import Asked, NameKind
 from cutover.core.snapshot import Head
+from cutover.core.verdict import Mismatch, Verdict
 from cutover.stores.base import Store
 from cutover.testing.store_helpers import MIGRATION, NOW, counted, report, write
 

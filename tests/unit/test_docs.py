@@ -15,8 +15,8 @@ from cutover.cli.app import cli as command_line
 from cutover.cli.failures import ExitCode
 from cutover.core.backend import Reason
 from cutover.core.checkin import InstanceState
-from cutover.core.comparison import Verdict
 from cutover.core.gitops import SECTIONS
+from cutover.core.verdict import Verdict
 from cutover.router.counting import OUTCOMES, VisitCells
 from cutover.router.metrics.fleet_gauges import FleetGauges
 from cutover.router.metrics.instruments import Instruments

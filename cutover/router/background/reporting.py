@@ -12,10 +12,10 @@ from time import monotonic
 
 from cutover.clock import utc_now
 from cutover.core.checkin import MOST_RAN, TOO_LATE, CheckIn, Counted, Ran, minute_of
-from cutover.core.comparison import Mismatch
 from cutover.core.names import Asked
 from cutover.core.schema import READS
 from cutover.core.snapshot import Head
+from cutover.core.verdict import Mismatch
 from cutover.router.counting import Counting
 from cutover.version import VERSION
 

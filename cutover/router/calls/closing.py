@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from cutover.core.comparison import Answer
 from cutover.core.parts import closable
+from cutover.core.verdict import Answer
 
 __all__ = ["close", "close_async", "open_ones"]
 

@@ -8,18 +8,9 @@ from datetime import datetime
 from time import monotonic
 from typing import Any, Final
 
-from cutover.core.comparison import (
-    Answer,
-    Comparison,
-    Difference,
-    Mismatch,
-    NotComparable,
-    Redact,
-    Verdict,
-    shown,
-    structure_of,
-)
+from cutover.core.comparison import Comparison, Difference, NotComparable, shown, structure_of
 from cutover.core.parts import name_of
+from cutover.core.verdict import Answer, Mismatch, Redact, Verdict
 from cutover.returned import NotRun
 from cutover.router.flow import Notices
 from cutover.router.log import log

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 
-from cutover.core.comparison import Answer
+from cutover.core.verdict import Answer
 from cutover.returned import NotRun, finished, settled
 from cutover.router.calls.raised import Errors, all_are, any_is, broke_off
 

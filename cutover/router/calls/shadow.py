@@ -18,19 +18,9 @@ from cutover.chance import CHANCE
 from cutover.clock import utc_now
 from cutover.core.backend import Backend
 from cutover.core.bucketing import key_bytes
-from cutover.core.comparison import (
-    Answer,
-    Budget,
-    Compare,
-    Comparison,
-    Mismatch,
-    NotComparable,
-    Redact,
-    Verdict,
-    compare_answers,
-    structure_of,
-)
+from cutover.core.comparison import Budget, Comparison, NotComparable, compare_answers, structure_of
 from cutover.core.parts import why_open
+from cutover.core.verdict import Answer, Compare, Mismatch, Redact, Verdict
 from cutover.router.calls.closing import close, close_async, open_ones
 from cutover.router.calls.copies import copied
 from cutover.router.calls.findings import Findings

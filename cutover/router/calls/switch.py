@@ -15,7 +15,8 @@ import attrs
 
 from cutover.callables import Kind, in_event_loop, parameter_at
 from cutover.core.backend import UNSET, Backend, Decision
-from cutover.core.comparison import Answer, NotComparable, structure_of
+from cutover.core.comparison import NotComparable, structure_of
+from cutover.core.verdict import Answer
 from cutover.errors import ConfigurationError
 from cutover.protocols import Checked
 from cutover.returned import RESULTS, NotRun, finished, finishing, settled, settling

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from cutover.cli.comparing import _lines, _table
-from cutover.core.comparison import Mismatch, Verdict
+from cutover.core.verdict import Mismatch, Verdict
 from cutover.operations.comparing import FlowComparisons
 
 AT = datetime(2024, 3, 4, 20, tzinfo=UTC)

@@ -15,17 +15,15 @@ from cutover.core.comparison import (
     ABSENT,
     LONGEST_TEXT,
     MOST_DIFFERENCES,
-    Answer,
     Comparison,
     Difference,
-    Mismatch,
-    Verdict,
     compare_answers,
     differences,
     is_ignored,
     shown,
     structure_of,
 )
+from cutover.core.verdict import Answer, Mismatch, Verdict
 
 NAMES = st.sampled_from(["a", "b", "items", "updated_at", "rank"])
 values = st.recursive(

@@ -10,9 +10,10 @@ from answers import Plain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cutover.core.comparison import Answer, Comparison, Verdict, compare_answers
+from cutover.core.comparison import Comparison, compare_answers
 from cutover.core.differing import BREATH, Budget, Walk, is_ignored
 from cutover.core.parts import NotComparable
+from cutover.core.verdict import Answer, Verdict
 
 
 def places(old, new, ignored=(), budget=None):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cutover.cli.comparing import GIVEN_UP
 from cutover.core.checkin import LEASE, CheckIn, Counted, Kind
-from cutover.core.comparison import Mismatch, Verdict
+from cutover.core.verdict import Mismatch, Verdict
 from cutover.errors import ConfigurationError
 from cutover.operations.comparing import DIFFERENT, SAME, FlowComparisons
 from cutover.operations.control import Control

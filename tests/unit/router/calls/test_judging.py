@@ -9,7 +9,7 @@ from routers import events, logged
 from switching import NEW, Back, Place, as_async, called
 
 from cutover.core.bucketing import PARTS
-from cutover.core.comparison import Answer
+from cutover.core.verdict import Answer
 from cutover.router.calls.judging import MINUTE, Budget, Judge
 from cutover.router.counting import OUTCOMES
 

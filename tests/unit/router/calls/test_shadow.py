@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from switching import NEW, OLD, Back, Place, as_async, called, until_async
 
 from cutover.core.bucketing import PARTS, key_bytes
-from cutover.core.comparison import Verdict
+from cutover.core.verdict import Verdict
 from cutover.router.calls import findings
 from cutover.router.calls import shadow as module
 from cutover.router.compiled import Circumstances

@@ -22,7 +22,7 @@ from switching import NEW, OLD, Back, Place, as_async, called
 
 import cutover
 from cutover.core.bucketing import PARTS
-from cutover.core.comparison import Answer
+from cutover.core.verdict import Answer
 from cutover.errors import ConfigurationError
 from cutover.router.calls.switch import _driven, _driven_async
 from cutover.router.compiled import Circumstances
