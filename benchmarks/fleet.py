@@ -32,8 +32,8 @@ import cutover
 from cutover.clock import utc_now
 from cutover.core.backend import Backend
 from cutover.core.checkin import CheckIn, Counted, Kind, minute_of
-from cutover.stores.redaction import redacted
-from cutover.stores.registry import open_store
+from cutover.engines.redaction import redacted
+from cutover.engines.registry import open_store
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from servers.postgresql import NEWEST, Server

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from cutover.core.snapshot import Head
-from cutover.stores.base import Store
-from cutover.stores.registry import open_store
+from cutover.engines.registry import open_store
+from cutover.ports.store import Store
 
 MIGRATION = "shop"
 BUDGET_MS = 100

@@ -9,14 +9,14 @@ from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
-from cutover.claims.base import PIECE, Engine, Rehomed, Sides
 from cutover.claims.ids import Id, backend_in, checked_keep, id_bytes, kind_in, pieces
 from cutover.claims.registry import open_engine
 from cutover.claims.threads import Threads
 from cutover.core.backend import Backend
 from cutover.core.migration import NAME, NAME_RULE
 from cutover.errors import ConfigurationError, Unavailable
-from cutover.stores.base import Source
+from cutover.ports.homes import PIECE, Engine, Rehomed, Sides
+from cutover.ports.store import Source
 
 __all__ = ["Homes", "homes"]
 

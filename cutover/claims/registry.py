@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from cutover.claims.base import Engine
+from cutover.engines.redaction import redacted
+from cutover.engines.registry import open_store
 from cutover.errors import ConfigurationError
-from cutover.stores.base import Source
-from cutover.stores.redaction import redacted
-from cutover.stores.registry import open_store
+from cutover.ports.homes import Engine
+from cutover.ports.store import Source
 
 __all__ = ["open_engine"]
 
@@ -34,25 +34,25 @@ def open_engine(url: object) -> tuple[Engine, Source]:
 
 
 def _memory(url: str) -> Engine:
-    from cutover.claims.memory import MemoryEngine  # noqa: PLC0415 - a program loads only the engine that it uses
+    from cutover.engines.memory.homes import MemoryEngine  # noqa: PLC0415 - a program loads only the engine that it uses
 
     return MemoryEngine(url)
 
 
 def _sqlite(url: str) -> Engine:
-    from cutover.claims.sqlite import SqliteEngine  # noqa: PLC0415 - a program loads only the engine that it uses
+    from cutover.engines.sqlite.homes import SqliteEngine  # noqa: PLC0415 - a program loads only the engine that it uses
 
     return SqliteEngine(url.removeprefix(SQLITE))
 
 
 def _postgresql(url: str) -> Engine:
-    from cutover.claims.postgresql import PostgresqlEngine  # noqa: PLC0415 - its driver is an extra
+    from cutover.engines.postgresql.homes import PostgresqlEngine  # noqa: PLC0415 - its driver is an extra
 
     return PostgresqlEngine(url)
 
 
 def _redis(url: str) -> Engine:
-    from cutover.claims.redis import RedisEngine  # noqa: PLC0415 - its driver is an extra
+    from cutover.engines.redis.homes import RedisEngine  # noqa: PLC0415 - its driver is an extra
 
     return RedisEngine(url)
 

@@ -12,10 +12,10 @@ from cutover.cli.options import looking
 from cutover.cli.session import Edit, Session
 from cutover.cli.words import plain
 from cutover.core.break_glass import EVERY_FLOW
+from cutover.engines.relay.store import Floor, HttpStore
 from cutover.errors import ConfigurationError
 from cutover.operations.control import Control
 from cutover.operations.stamp import Stamp
-from cutover.stores.http import Floor, HttpStore
 
 __all__ = ["VERBS", "give", "ways_without_store"]
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import attrs
 
-from cutover.claims.base import Sides
 from cutover.claims.homes import homes
 from cutover.cli.session import Session
 from cutover.cli.words import plain
 from cutover.errors import CutoverError
 from cutover.operations.control import Control
+from cutover.ports.homes import Sides
 
 __all__ = ["HomesLeft", "homes_left", "print_homes_left"]
 

@@ -12,12 +12,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from cutover.claims.base import Sides
 from cutover.cli.differences import Told
 from cutover.cli.words import age, count, plain, short
 from cutover.core.checkin import InstanceState
 from cutover.operations.explanation import Rule
 from cutover.operations.status import Instance
+from cutover.ports.homes import Sides
 
 __all__ = ["STATE_STYLES", "history_view", "homes_table", "instances_table", "plain_table", "rules_table"]
 

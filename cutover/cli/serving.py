@@ -13,11 +13,11 @@ from cutover.cli.failures import ExitCode
 from cutover.cli.metrics import address
 from cutover.cli.options import looking, outbox_option
 from cutover.cli.session import Session
+from cutover.engines.registry import open_store
 from cutover.errors import ConfigurationError
 from cutover.operations.mirroring import Mirrors
+from cutover.ports.store import Store
 from cutover.router.background.cache import default_folder
-from cutover.stores.base import Store
-from cutover.stores.registry import open_store
 
 __all__ = ["VERBS"]
 

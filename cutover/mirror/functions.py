@@ -12,7 +12,7 @@ from cutover.callables import Kind, common_kind, is_generator_function, kind_of_
 from cutover.core.backend import Backend
 from cutover.errors import ConfigurationError
 from cutover.mirror.arguments import decoded_arguments, decoded_key
-from cutover.mirror.base import Entry, Intent
+from cutover.ports.outbox import Entry, Intent
 from cutover.returned import finished, settled, unfinished
 
 __all__ = ["Functions", "other_side", "within"]

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from cutover.engines.redaction import redacted
+from cutover.engines.registry import open_store
 from cutover.errors import ConfigurationError
-from cutover.mirror.base import Outbox
-from cutover.stores.redaction import redacted
-from cutover.stores.registry import open_store
+from cutover.ports.outbox import Outbox
 
 __all__ = ["can_keep", "open_outbox"]
 
@@ -39,19 +39,19 @@ def can_keep(url: str) -> bool:
 
 
 def _memory(url: str) -> Outbox:
-    from cutover.mirror.memory import memory_outbox  # noqa: PLC0415 - a program loads only the engine that it uses
+    from cutover.engines.memory.outbox import memory_outbox  # noqa: PLC0415 - a program loads only the engine that it uses
 
     return memory_outbox(url)
 
 
 def _sqlite(url: str) -> Outbox:
-    from cutover.mirror.sqlite import SqliteOutbox  # noqa: PLC0415 - a program loads only the engine that it uses
+    from cutover.engines.sqlite.outbox import SqliteOutbox  # noqa: PLC0415 - a program loads only the engine that it uses
 
     return SqliteOutbox.at(url.removeprefix(SQLITE))
 
 
 def _postgresql(url: str) -> Outbox:
-    from cutover.mirror.postgresql import PostgresqlOutbox  # noqa: PLC0415 - its driver is an extra
+    from cutover.engines.postgresql.outbox import PostgresqlOutbox  # noqa: PLC0415 - its driver is an extra
 
     return PostgresqlOutbox(url)
 

@@ -10,7 +10,7 @@ import attrs
 from cutover.core.ledger import Change, Expectation, Problem, Verification, verify
 from cutover.core.snapshot import Head, Snapshot
 from cutover.errors import ConfigurationError, Corrupt
-from cutover.stores.base import Store
+from cutover.ports.store import Store
 
 __all__ = ["audited"]
 

@@ -18,7 +18,7 @@ from cutover.core.snapshot import LARGEST_DOCUMENT, Snapshot
 from cutover.errors import Conflict, Corrupt, OutcomeUnknown, Refused, StoreError, Unavailable
 from cutover.operations.intents import Basis, Intent
 from cutover.operations.stamp import Stamp
-from cutover.stores.base import Store
+from cutover.ports.store import Store
 
 __all__ = ["Expect", "Outcome", "commit", "expected", "proposed"]
 

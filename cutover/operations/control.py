@@ -8,7 +8,6 @@ from functools import partial
 
 import attrs
 
-from cutover.claims.base import Rehomed
 from cutover.claims.homes import Homes
 from cutover.claims.ids import Id
 from cutover.core.backend import Backend
@@ -17,6 +16,7 @@ from cutover.core.checkin import CheckIn
 from cutover.core.ledger import Change, Expectation
 from cutover.core.migration import Migration
 from cutover.core.percent import Percent
+from cutover.engines.registry import open_store
 from cutover.errors import ConfigurationError, Refused
 from cutover.operations import intents
 from cutover.operations.commit import Expect, Outcome, commit, proposed
@@ -27,8 +27,8 @@ from cutover.operations.preview import Preview
 from cutover.operations.questions import Ask, Situation, questions, refuse
 from cutover.operations.rehoming import Place, Things, on_record, opened
 from cutover.operations.stamp import Stamp, actor_of
-from cutover.stores.base import Source
-from cutover.stores.registry import open_store
+from cutover.ports.homes import Rehomed
+from cutover.ports.store import Source
 
 __all__ = ["Control", "control"]
 

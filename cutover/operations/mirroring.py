@@ -14,12 +14,12 @@ from cutover.core.changes import Proposal
 from cutover.core.instants import format_instant
 from cutover.core.renames import renames_of
 from cutover.errors import ConfigurationError, Refused, StoreError, Unavailable
-from cutover.mirror.base import Act, Intent, Outbox, Shortfall, State
 from cutover.mirror.functions import other_side
 from cutover.mirror.registry import can_keep, open_outbox
 from cutover.operations.commit import Outcome
 from cutover.operations.intents import Basis
 from cutover.operations.intents import Intent as Asked
+from cutover.ports.outbox import Act, Intent, Outbox, Shortfall, State
 
 __all__ = ["MirrorStatus", "Mirrors"]
 

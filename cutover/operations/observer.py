@@ -25,7 +25,7 @@ from cutover.operations.recovery import sound_snapshot
 from cutover.operations.status import Instance, Status
 from cutover.operations.trail import Trail, followed
 from cutover.operations.waiting import Confirmation, wait_for
-from cutover.stores.base import Durability, Source, Store
+from cutover.ports.store import Durability, Source, Store
 
 __all__ = ["Observer"]
 

@@ -18,7 +18,7 @@ from cutover.core.ledger import Change, Expectation
 from cutover.core.names import NameKind, closest, is_known
 from cutover.core.renames import renamed, renames_of
 from cutover.errors import Refused, Unavailable
-from cutover.stores.base import Source, Store
+from cutover.ports.store import Source, Store
 
 __all__ = ["SPLIT", "Ask", "Question", "Situation", "questions", "raised_by", "refuse"]
 

@@ -8,7 +8,7 @@ from cutover.core.ledger import Change, verify
 from cutover.core.merge import merge
 from cutover.core.snapshot import Head, Snapshot
 from cutover.errors import Corrupt
-from cutover.stores.base import Source, Store
+from cutover.ports.store import Source, Store
 
 __all__ = ["sound_snapshot"]
 

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 import attrs
 
-from cutover.claims.base import PIECE, Rehomed
 from cutover.claims.homes import Homes, homes
 from cutover.claims.ids import Id, digest_of, id_bytes, kind_in, pieces
 from cutover.errors import ConfigurationError, Conflict, OutcomeUnknown, StoreError, Unavailable
 from cutover.operations import intents
 from cutover.operations.intents import Intent
+from cutover.ports.homes import PIECE, Rehomed
 
 __all__ = ["Place", "Things", "on_record", "opened"]
 

@@ -13,7 +13,7 @@ import attrs
 from cutover.core.drain_book import DrainBook
 from cutover.core.ledger import Change
 from cutover.core.migration import Migration
-from cutover.stores.base import Store
+from cutover.ports.store import Store
 
 __all__ = ["Trail", "definition_after", "followed"]
 

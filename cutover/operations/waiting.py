@@ -16,7 +16,7 @@ from cutover.core.lacking import Lacking, lacking
 from cutover.core.ledger import Change
 from cutover.core.names import NameKind
 from cutover.core.snapshot import Head, Snapshot
-from cutover.stores.base import Store
+from cutover.ports.store import Store
 
 __all__ = ["Confirmation", "wait_for"]
 

@@ -14,7 +14,9 @@ from prometheus_client import CollectorRegistry
 from cutover.callables import is_coroutine_function
 from cutover.core.migration import NAME
 from cutover.core.snapshot import Snapshot
+from cutover.engines.registry import open_store
 from cutover.errors import ConfigurationError, Corrupt
+from cutover.ports.store import Source, Store
 from cutover.protocols import missing_of
 from cutover.router.background.cache import CachedCopy, default_folder, place_of
 from cutover.router.background.follower import Follower
@@ -32,8 +34,6 @@ from cutover.router.router import Parts, Router
 from cutover.router.routing import CohortOf
 from cutover.router.strangers import kind_of
 from cutover.router.tokens import Tokens, secrets_in
-from cutover.stores.base import Source, Store
-from cutover.stores.registry import open_store
 
 if TYPE_CHECKING:
     from cutover.router.metrics.fleet_gauges import FleetGauges

@@ -13,6 +13,7 @@ from typing import Final, Self
 from cutover.core.bucketing import well_formed
 from cutover.core.snapshot import Snapshot
 from cutover.errors import ConfigurationError
+from cutover.ports.store import Source
 from cutover.router.background.follower import Follower
 from cutover.router.background.housekeeping import Housekeeper
 from cutover.router.background.reporting import Reporter
@@ -24,7 +25,6 @@ from cutover.router.listeners import Listener
 from cutover.router.log import log
 from cutover.router.metrics.telemetry import Telemetry
 from cutover.router.tokens import Tokens
-from cutover.stores.base import Source
 
 __all__ = ["Parts", "Router"]
 

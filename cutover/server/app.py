@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cutover.core.instants import format_instant
 from cutover.core.migration import NAME
 from cutover.operations.mirroring import Mirrors
+from cutover.ports.store import Store
 from cutover.server.access import OPEN, Access, Token
 from cutover.server.answers import HANDLERS, Problem, answer, unavailable
 from cutover.server.api import OPERATIONS, Operation
@@ -24,7 +25,6 @@ from cutover.server.openapi import document
 from cutover.server.protocol import CONNECTIONS
 from cutover.server.relay import Relay
 from cutover.server.service import Service
-from cutover.stores.base import Store
 
 __all__ = ["CONNECTIONS_AT_MOST", "NOW", "create_app"]
 

@@ -14,6 +14,7 @@ from cutover.core.changes import Proposal
 from cutover.core.fields import counter, field
 from cutover.core.ledger import Change
 from cutover.core.snapshot import Head, Snapshot
+from cutover.engines.writing import check_append, check_expected
 from cutover.errors import Corrupt
 from cutover.server.access import Role
 from cutover.server.answers import Problem, answer
@@ -21,7 +22,6 @@ from cutover.server.checks import check_written
 from cutover.server.followed import Followed
 from cutover.server.service import Service, may, read_body
 from cutover.server.snapshots import whole_number
-from cutover.stores.writing import check_append, check_expected
 
 __all__ = ["LARGEST_CHANGE", "Written", "get_changes", "post_change"]
 

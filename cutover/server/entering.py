@@ -14,9 +14,9 @@ from cutover.operations import intents
 from cutover.operations.commit import commit
 from cutover.operations.intents import Basis
 from cutover.operations.stamp import Stamp
+from cutover.ports.store import Store
 from cutover.router.log import log
 from cutover.server.followed import Followed
-from cutover.stores.base import Store
 
 __all__ = ["enter"]
 

@@ -14,11 +14,11 @@ from cutover.core.checkin import Fleet
 from cutover.core.floor import Emergency, floor_of
 from cutover.core.snapshot import Head, Snapshot
 from cutover.errors import Conflict, Corrupt, StoreError
+from cutover.ports.store import Reading, Store
 from cutover.router.log import log
 from cutover.server.copies import Copies, Copy
 from cutover.server.floors import Floors
 from cutover.server.held import UNKNOWN, Held, hashes_of
-from cutover.stores.base import Reading, Store
 
 __all__ = ["Followed"]
 

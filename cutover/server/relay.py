@@ -14,13 +14,13 @@ from cutover.chance import CHANCE
 from cutover.clock import utc_now
 from cutover.core.checkin import Fleet
 from cutover.errors import StoreError, Unavailable
+from cutover.ports.store import Store
 from cutover.router.log import log
 from cutover.server.calls import Calls
 from cutover.server.copies import Copies
 from cutover.server.entering import enter
 from cutover.server.followed import Followed
 from cutover.server.hub import EVERYTHING, Hub
-from cutover.stores.base import Store
 
 __all__ = ["Relay"]
 

@@ -15,7 +15,7 @@ from cutover.core.checkin import FOLD_AFTER, TOO_LATE, CheckIn, Counted, Fleet, 
 from cutover.core.names import Asked, NameKind
 from cutover.core.snapshot import Head
 from cutover.core.verdict import Mismatch, Verdict
-from cutover.stores.base import Store
+from cutover.ports.store import Store
 from cutover.testing.store_helpers import MIGRATION, NOW, counted, report, write
 
 __all__ = ["FleetContract"]

@@ -11,7 +11,7 @@ from typing import Final
 
 from cutover.core.snapshot import Head
 from cutover.errors import Conflict
-from cutover.stores.base import Store
+from cutover.ports.store import Store
 from cutover.testing.store_helpers import MIGRATION, PATIENCE, Place, in_thread, until, write
 
 __all__ = ["ForkContract"]

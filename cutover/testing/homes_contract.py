@@ -12,11 +12,11 @@ from uuid import UUID
 
 import pytest
 
-from cutover.claims.base import Rehomed, Sides
 from cutover.claims.homes import Homes
 from cutover.claims.ids import Id
 from cutover.core.backend import Backend
 from cutover.errors import ConfigurationError, Unavailable
+from cutover.ports.homes import Rehomed, Sides
 from cutover.testing.fork_contract import in_child
 from cutover.testing.store_helpers import MIGRATION, PATIENCE, until
 

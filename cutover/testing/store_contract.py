@@ -13,7 +13,7 @@ import pytest
 
 from cutover.core.snapshot import Head
 from cutover.errors import Conflict, Unavailable
-from cutover.stores.base import Durability, Reading, Store
+from cutover.ports.store import Durability, Reading, Store
 from cutover.testing.fleet_contract import FleetContract
 from cutover.testing.fork_contract import ForkContract
 from cutover.testing.store_helpers import (

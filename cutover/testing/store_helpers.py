@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from cutover.core.checkin import CheckIn, Counted, Kind, Totals
 from cutover.core.snapshot import Head
-from cutover.stores.base import Store
+from cutover.ports.store import Store
 
 __all__ = [
     "MIGRATION",

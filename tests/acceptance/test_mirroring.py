@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from cutover.core.backend import Backend
-from cutover.mirror.base import Entry, Rule, State
 from cutover.mirror.registry import open_outbox
+from cutover.ports.outbox import Entry, Rule, State
 
 
 def entry(key, side=Backend.OLD):

@@ -11,8 +11,8 @@ import pytest
 
 from cutover.core.backend import Backend
 from cutover.errors import Unavailable
-from cutover.mirror.base import Act, Entry, Rule, State
 from cutover.mirror.registry import open_outbox
+from cutover.ports.outbox import Act, Entry, Rule, State
 
 NUMBERS = itertools.count()
 URLS = {

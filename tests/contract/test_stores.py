@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from cutover.stores.registry import open_store
+from cutover.engines.registry import open_store
 from cutover.testing import StoreContract
 from cutover.testing.store_helpers import Place
 

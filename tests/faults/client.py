@@ -16,8 +16,8 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 import cutover
+from cutover.engines.sqlite import store as sqlite
 from cutover.router.background import reporting
-from cutover.stores import sqlite
 
 PAUSE = 0.005  # seconds between two requests
 LOOK_EVERY = 20  # requests between two looks at the metrics

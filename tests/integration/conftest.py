@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import router_processes
 
-from cutover.stores.sqlite import SqliteStore
+from cutover.engines.sqlite.store import SqliteStore
 from cutover.testing.store_helpers import write, write_many
 
 

@@ -12,7 +12,7 @@ import cutover
 from cutover.core.bucketing import position_of
 from cutover.core.decide import decide
 from cutover.core.snapshot import Snapshot
-from cutover.stores.sqlite import SqliteStore
+from cutover.engines.sqlite.store import SqliteStore
 
 SECRET = "of the replay and long enough for it"
 JOURNEY = "purchase"

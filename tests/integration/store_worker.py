@@ -6,8 +6,8 @@ import os
 import sqlite3
 import sys
 
+from cutover.engines.registry import open_store
 from cutover.errors import Conflict
-from cutover.stores.registry import open_store
 from cutover.testing.store_helpers import MIGRATION, write
 
 

@@ -18,10 +18,10 @@ from strategies import short
 from switching import NEW, OLD, Back, Place, as_async, called
 
 import cutover
-from cutover.claims.base import Sides
 from cutover.core.backend import Reason
 from cutover.core.bucketing import PARTS
 from cutover.errors import ConfigurationError, Unavailable
+from cutover.ports.homes import Sides
 from cutover.router.compiled import Circumstances
 
 NUMBERS = itertools.count()

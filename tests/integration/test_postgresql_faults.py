@@ -11,8 +11,8 @@ from servers.pooler import pooler_to
 from servers.postgresql import postgresql_server
 from servers.postgresql_proxy import proxy_to
 
+from cutover.engines.postgresql import session as postgresql_session
 from cutover.errors import Conflict, Unavailable
-from cutover.stores import postgresql_session
 from cutover.testing.store_helpers import (
     MIGRATION,
     PATIENCE,

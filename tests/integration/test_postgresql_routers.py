@@ -11,7 +11,7 @@ from servers.postgresql_proxy import proxy_to
 
 import cutover
 from cutover import Backend
-from cutover.stores import postgresql_session
+from cutover.engines.postgresql import session as postgresql_session
 from cutover.testing.store_helpers import PATIENCE, in_thread, until
 
 DEFINITION = """

@@ -8,10 +8,10 @@ import pytest
 import redis
 from servers.proxy import proxied
 
+from cutover.engines.redis import hints as redis_hints
+from cutover.engines.redis.store import RedisStore
 from cutover.errors import Unavailable
-from cutover.stores import redis_hints
-from cutover.stores.base import Durability
-from cutover.stores.redis import RedisStore
+from cutover.ports.store import Durability
 from cutover.testing.store_helpers import (
     MIGRATION,
     PATIENCE,

@@ -12,9 +12,9 @@ from servers.redis import valkey_server
 from servers.tls import behind_tls
 
 from cutover.core.snapshot import Head
+from cutover.engines.redis.store import RedisStore
 from cutover.errors import ConfigurationError, Corrupt, Unavailable
-from cutover.stores.base import Durability
-from cutover.stores.redis import RedisStore
+from cutover.ports.store import Durability
 from cutover.testing.store_helpers import (
     MIGRATION,
     NOW,
@@ -459,8 +459,8 @@ def test_a_missing_driver(monkeypatch):
     """
     Without the driver, opening is one error that names the command which installs it.
     """
-    from cutover.stores.registry import open_store
+    from cutover.engines.registry import open_store
 
-    monkeypatch.setitem(__import__("sys").modules, "cutover.stores.redis", None)
+    monkeypatch.setitem(__import__("sys").modules, "cutover.engines.redis.store", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'cutover-controller\[redis\]'"):
         open_store("redis://127.0.0.1")

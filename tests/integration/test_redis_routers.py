@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 import cutover
-from cutover.stores.base import Durability
+from cutover.ports.store import Durability
 from cutover.testing.store_helpers import until
 
 NAME = "shop-of-the-test"

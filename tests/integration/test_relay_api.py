@@ -8,10 +8,10 @@ import attrs
 import pytest
 
 from cutover.core.snapshot import Head
+from cutover.engines.registry import open_store
 from cutover.errors import Conflict, Refused, Unavailable
 from cutover.operations.control import control
 from cutover.server.access import Role, new_token
-from cutover.stores.registry import open_store
 from cutover.testing.store_helpers import PATIENCE, in_thread, report, until
 
 SNAPSHOT = "/v1/migrations/shop/snapshot"

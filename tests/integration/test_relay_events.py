@@ -8,9 +8,9 @@ import json
 import pytest
 import trustme
 
+from cutover.engines.registry import open_store
 from cutover.errors import Unavailable
 from cutover.operations.control import control
-from cutover.stores.registry import open_store
 from cutover.testing.store_helpers import PATIENCE, in_thread, until
 
 

@@ -17,11 +17,11 @@ from cutover.core.backend import Backend
 from cutover.core.changes import set_dial
 from cutover.core.ledger import seal
 from cutover.core.migration import Migration
+from cutover.engines.registry import open_store
 from cutover.errors import Refused, StoreError, Unavailable
-from cutover.mirror.base import Entry, Rule, State
 from cutover.mirror.registry import open_outbox
 from cutover.operations.control import control
-from cutover.stores.registry import open_store
+from cutover.ports.outbox import Entry, Rule, State
 from cutover.testing.store_helpers import until
 
 ENTRY = Entry(

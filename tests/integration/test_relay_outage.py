@@ -13,10 +13,10 @@ from rich.console import Console
 from cutover.cli.status_view import status_view
 from cutover.core.backend import Backend
 from cutover.core.migration import Migration
+from cutover.engines.registry import open_store
 from cutover.errors import OutcomeUnknown, StoreError, Unavailable
 from cutover.operations.control import control
 from cutover.router.connect import connect
-from cutover.stores.registry import open_store
 from cutover.testing.store_helpers import PATIENCE, in_thread, report, until
 
 SNAPSHOT = "/v1/migrations/shop/snapshot"

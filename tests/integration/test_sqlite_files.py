@@ -11,8 +11,8 @@ from contextlib import closing
 import pytest
 from sqlite_uses import refused, uses
 
+from cutover.engines.sqlite.store import SqliteStore
 from cutover.errors import Corrupt, StoreError, Unavailable
-from cutover.stores.sqlite import SqliteStore
 from cutover.testing.store_helpers import MIGRATION, PATIENCE, check_in, head_of, in_thread, write
 
 PAGE = 4096

@@ -12,9 +12,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from cutover.engines.sqlite import file as sqlite_file
+from cutover.engines.sqlite.store import SqliteStore
 from cutover.errors import Corrupt, Unavailable
-from cutover.stores import sqlite_file
-from cutover.stores.sqlite import SqliteStore
 from cutover.testing.fork_contract import in_child
 from cutover.testing.store_helpers import MIGRATION, PATIENCE, head_of, in_thread, write
 

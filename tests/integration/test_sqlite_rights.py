@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlite_uses import refused
 
+from cutover.engines.sqlite.store import SqliteStore
 from cutover.errors import Unavailable
-from cutover.stores.sqlite import SqliteStore
 from cutover.testing.fork_contract import in_child
 from cutover.testing.store_helpers import MIGRATION, check_in, head_of, write
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from cutover.stores.postgresql import PostgresqlStore
+from cutover.engines.postgresql.store import PostgresqlStore
 from cutover.testing.store_helpers import until
 from servers.ports import free_port
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import uvicorn
 
+from cutover.engines.sqlite.store import SqliteStore
 from cutover.server.app import create_app
-from cutover.stores.sqlite import SqliteStore
 
 
 class Relays:

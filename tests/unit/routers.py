@@ -14,13 +14,13 @@ from cutover.core.checkin import Kind
 from cutover.core.migration import Cohort, Journey, WorkItem
 from cutover.core.snapshot import Snapshot
 from cutover.errors import Unavailable
+from cutover.ports.store import Durability, Reading
 from cutover.router.background.follower import Follower
 from cutover.router.background.reporting import Reporter
 from cutover.router.holding import Holding
 from cutover.router.metrics.instruments import instruments_on
 from cutover.router.metrics.telemetry import Telemetry
 from cutover.router.notices import NoticeBoard
-from cutover.stores.base import Durability, Reading
 
 SHOP = definition_of(
     "browse",

@@ -17,11 +17,11 @@ from cutover.core.backend import Reason
 from cutover.core.checkin import InstanceState
 from cutover.core.gitops import SECTIONS
 from cutover.core.verdict import Verdict
+from cutover.engines.registry import OPENERS
+from cutover.ports.store import Durability
 from cutover.router.counting import OUTCOMES, VisitCells
 from cutover.router.metrics.fleet_gauges import FleetGauges
 from cutover.router.metrics.instruments import Instruments
-from cutover.stores.base import Durability
-from cutover.stores.registry import OPENERS
 
 REFERENCE = ROOT / "docs/reference"
 NO_PARAGRAPHS = r"^```.*?^```$|^\|[^\n]*$|^ *(?:[-*]|\d+\.) [^\n]*$|^---\n.*?^---$"

@@ -7,11 +7,11 @@ from typing import Protocol, runtime_checkable
 import pytest
 
 from cutover.claims.homes import Homes
+from cutover.engines.memory.store import MemoryStore
 from cutover.integrations.carriers import Carrier, Cookie
+from cutover.ports.store import Source, Store
 from cutover.protocols import Checked, missing_of
 from cutover.router.calls.switch import Claiming
-from cutover.stores.base import Source, Store
-from cutover.stores.memory import MemoryStore
 
 
 @runtime_checkable

@@ -12,13 +12,13 @@ from cutover.core.following import Standing, standing
 from cutover.core.snapshot import Head, Snapshot
 from cutover.errors import Corrupt, StoreError
 from cutover.forks import LOADING
+from cutover.ports.store import Reading, Source, Store
 from cutover.router.background.cache import CachedCopy
 from cutover.router.background.leftovers import Leftovers
 from cutover.router.background.reporting import Reporter
 from cutover.router.holding import Holding
 from cutover.router.log import log
 from cutover.router.metrics.telemetry import Telemetry
-from cutover.stores.base import Reading, Source, Store
 
 if TYPE_CHECKING:
     from cutover.router.metrics.fleet_gauges import FleetGauges

@@ -10,8 +10,8 @@ from pathlib import Path
 from cutover.core.checkin import CheckIn
 from cutover.errors import Corrupt
 from cutover.files import write_whole
+from cutover.ports.store import Store
 from cutover.router.log import log
-from cutover.stores.base import Store
 
 __all__ = ["Leftovers"]
 

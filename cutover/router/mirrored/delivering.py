@@ -16,8 +16,8 @@ import attrs
 from cutover.chance import CHANCE
 from cutover.errors import ConfigurationError, StoreError, Unavailable
 from cutover.forks import PerProcess
-from cutover.mirror.base import Entry, Intent, Outbox, Shortfall, State, Statements
 from cutover.mirror.functions import other_side
+from cutover.ports.outbox import Entry, Intent, Outbox, Shortfall, State, Statements
 from cutover.returned import NotRun
 from cutover.router.log import log
 from cutover.router.mirrored.work import UnderWay, Work

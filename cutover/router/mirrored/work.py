@@ -13,8 +13,8 @@ import attrs
 from cutover.chance import CHANCE
 from cutover.core.backend import Backend
 from cutover.errors import ConfigurationError
-from cutover.mirror.base import Intent, Rule
 from cutover.mirror.functions import Functions
+from cutover.ports.outbox import Intent, Rule
 from cutover.router.log import log
 
 __all__ = ["Patience", "UnderWay", "Work"]

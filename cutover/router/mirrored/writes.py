@@ -20,9 +20,9 @@ from cutover.core.parts import NotComparable
 from cutover.errors import ConfigurationError
 from cutover.forks import PerProcess
 from cutover.mirror.arguments import decoded_key, encoded_arguments, encoded_key, lane_of
-from cutover.mirror.base import Entry, Intent, Rule, Shortfall, State
 from cutover.mirror.functions import Functions, other_side, within
 from cutover.mirror.registry import can_keep, open_outbox
+from cutover.ports.outbox import Entry, Intent, Rule, Shortfall, State
 from cutover.returned import NotRun
 from cutover.router.calls.raised import Errors, all_are
 from cutover.router.current import in_shadow, inside

@@ -9,8 +9,8 @@ import pytest
 
 from cutover.cli.differences import differences, told
 from cutover.core.migration import Migration
+from cutover.engines.registry import open_store
 from cutover.operations.control import Control
-from cutover.stores.registry import open_store
 
 TEXT = 'name = "m"\nold = "a"\nnew = "b"\n[flows.pay]\n[work.texts]\n[cohorts.staff]\n'
 DEFINITION = Migration.parse(TEXT)

@@ -14,6 +14,7 @@ import structlog
 from cutover.cli.app import run
 from cutover.cli.failures import ExitCode, Failure, document_of, exit_code_of, report
 from cutover.core.migration import Migration
+from cutover.engines.registry import open_store
 from cutover.errors import (
     ConfigurationError,
     Conflict,
@@ -23,7 +24,6 @@ from cutover.errors import (
     Unavailable,
 )
 from cutover.operations.control import Control
-from cutover.stores.registry import open_store
 
 
 @pytest.fixture

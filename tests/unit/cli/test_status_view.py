@@ -22,9 +22,9 @@ from cutover.core.fleet import Calls, Sides
 from cutover.core.lacking import lacking
 from cutover.core.migration import Migration
 from cutover.core.names import Asked, NameKind
+from cutover.engines.registry import open_store
 from cutover.operations.control import Control
 from cutover.operations.status import Instance, Waiting
-from cutover.stores.registry import open_store
 
 TOML = """
 name = "shop"

@@ -12,8 +12,8 @@ import pytest
 from cutover.callables import Kind
 from cutover.core.backend import Backend
 from cutover.errors import ConfigurationError
-from cutover.mirror.base import Entry, Intent, State
 from cutover.mirror.functions import Functions, other_side, within
+from cutover.ports.outbox import Entry, Intent, State
 
 
 def plain(key, *args, sequence, **kwargs):

@@ -8,9 +8,9 @@ import pytest
 from clocks import Clock
 
 from cutover.core.migration import Migration
+from cutover.engines.registry import open_store
 from cutover.operations.control import Control
 from cutover.operations.control import control as open_control
-from cutover.stores.registry import open_store
 
 TOML = """
 name = "shop"

@@ -4,9 +4,9 @@ What becomes of a change whose answer is lost, on a store that loses answers.
 
 import pytest
 
+from cutover.engines.registry import open_store
 from cutover.errors import Conflict, OutcomeUnknown, Unavailable
 from cutover.operations.control import Control
-from cutover.stores.registry import open_store
 
 
 @pytest.fixture

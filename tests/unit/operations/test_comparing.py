@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from cutover.cli.comparing import GIVEN_UP
 from cutover.core.checkin import LEASE, CheckIn, Counted, Kind
 from cutover.core.verdict import Mismatch, Verdict
+from cutover.engines.registry import open_store
 from cutover.errors import ConfigurationError
 from cutover.operations.comparing import DIFFERENT, SAME, FlowComparisons
 from cutover.operations.control import Control
-from cutover.stores.registry import open_store
 
 
 def checked_in(store, clock, instance="a" * 32, *, verdicts=None, kept=(), flow="browse", sequence=1, minute=None):

@@ -15,9 +15,9 @@ from cutover.cli.status_view import status_view
 from cutover.core.backend import Backend
 from cutover.core.migration import Flow, Journey
 from cutover.errors import ConfigurationError, Refused, Unavailable
-from cutover.mirror.base import Entry, Rule, State
 from cutover.mirror.registry import open_outbox
 from cutover.operations.mirroring import Mirrors
+from cutover.ports.outbox import Entry, Rule, State
 
 NUMBERS = itertools.count()
 NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)

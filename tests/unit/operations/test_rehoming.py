@@ -6,11 +6,11 @@ from uuid import uuid4
 
 import pytest
 
-from cutover.claims.base import PIECE
 from cutover.claims.homes import Homes, homes
 from cutover.claims.ids import digest_of
 from cutover.core.backend import Backend
 from cutover.errors import ConfigurationError, Conflict, OutcomeUnknown, Refused, Unavailable
+from cutover.ports.homes import PIECE
 
 OLD, NEW = Backend.OLD, Backend.NEW
 DIGEST = digest_of([b"1", b"2", b"3"])

@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 import cutover
 from cutover.core.bucketing import PARTS
 from cutover.core.snapshot import Snapshot
+from cutover.engines.registry import open_store
+from cutover.engines.sqlite.store import SqliteStore
 from cutover.errors import ConfigurationError
-from cutover.stores.registry import open_store
-from cutover.stores.sqlite import SqliteStore
 from cutover.testing.store_helpers import until
 
 NEW = after(at("browse", PARTS), at("purchase", PARTS))

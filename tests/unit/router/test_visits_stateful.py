@@ -10,9 +10,9 @@ from mutants import Mutant
 from visit_machine import VisitMachine
 from visit_model import Split
 
-from cutover.claims.memory import MemoryEngine
 from cutover.core import changes, visit
 from cutover.core.visit import Claims
+from cutover.engines.memory.homes import MemoryEngine
 from cutover.router import journey
 from cutover.router.flow import Flow
 from cutover.router.journey import Journey, JourneyPlan

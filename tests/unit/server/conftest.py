@@ -9,10 +9,10 @@ from clocks import Clock
 from servers.relay import DEFINITION
 
 from cutover.core.migration import Migration
+from cutover.engines.memory.store import MemoryStore
 from cutover.operations.control import Control
 from cutover.server.copies import Copies
 from cutover.server.followed import Followed
-from cutover.stores.memory import MemoryStore
 
 
 @pytest.fixture

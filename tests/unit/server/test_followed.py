@@ -6,11 +6,11 @@ import attrs
 import pytest
 
 from cutover.core.snapshot import Head
+from cutover.engines.memory.store import MemoryStore
 from cutover.errors import Conflict, Corrupt, Unavailable
 from cutover.operations.control import Control
+from cutover.ports.store import Reading
 from cutover.server.copies import Copies
-from cutover.stores.base import Reading
-from cutover.stores.memory import MemoryStore
 
 
 class Scripted:

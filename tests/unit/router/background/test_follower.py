@@ -547,7 +547,7 @@ def test_waiting_ends_with_the_router():
     """
     A follower that waits in a store of this process is woken by the store's end.
     """
-    from cutover.stores.memory import MemoryStore
+    from cutover.engines.memory.store import MemoryStore
 
     store = MemoryStore("follower-waits")
     parts = Parts(store)

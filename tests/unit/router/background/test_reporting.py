@@ -140,7 +140,7 @@ def store(request):
     """
     A store of this test alone.
     """
-    from cutover.stores.memory import MemoryStore
+    from cutover.engines.memory.store import MemoryStore
 
     store = MemoryStore(f"reporting-{abs(hash(request.node.name))}")
     write(store)

@@ -12,11 +12,11 @@ import pytest
 
 from cutover.clock import utc_now
 from cutover.core.backend import Backend
+from cutover.engines.sqlite import outbox as sqlite
 from cutover.errors import Unavailable
-from cutover.mirror import sqlite
-from cutover.mirror.base import Entry, Rule, State
 from cutover.mirror.functions import Functions
 from cutover.mirror.registry import open_outbox
+from cutover.ports.outbox import Entry, Rule, State
 from cutover.router.mirrored import delivering
 from cutover.router.mirrored.delivering import Mirror
 from cutover.router.mirrored.work import Patience, Work

@@ -18,7 +18,7 @@ import cutover
 from cutover.core.backend import Backend
 from cutover.core.comparison import NotComparable
 from cutover.errors import ConfigurationError, Unavailable
-from cutover.mirror.base import State
+from cutover.ports.outbox import State
 from cutover.router.current import enter_shadow
 from cutover.router.mirrored import delivering
 from cutover.router.mirrored.writes import AsyncWrite, Write

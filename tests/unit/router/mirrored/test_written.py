@@ -13,7 +13,7 @@ from routers import totals
 from structlog.testing import capture_logs
 
 from cutover.errors import ConfigurationError
-from cutover.mirror.base import State
+from cutover.ports.outbox import State
 from cutover.router.mirrored.writes import AsyncWrite, EitherWrite
 from cutover.testing import router as router_for_tests
 from cutover.testing.store_helpers import until

@@ -1,0 +1,3 @@
+"""
+An exported snapshot in a file: a source.
+"""

@@ -1,0 +1,3 @@
+"""
+This process's memory, for tests: a store, homes, an outbox.
+"""

@@ -1,0 +1,3 @@
+"""
+A PostgreSQL database: a store, homes, an outbox.
+"""

@@ -1,0 +1,98 @@
+"""
+Waiting for a change in PostgreSQL: what is heard shortens the pauses between two looks, and what is found is the truth.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+from cutover.chance import CHANCE
+from cutover.core.snapshot import Head
+from cutover.engines.postgresql.hint import Hint, Mark
+
+__all__ = ["Watch"]
+
+POLL: Final = 1.0  # seconds between two looks, whatever was heard or not
+FRESH: Final = 0.1  # seconds after a read in which waiting need not look first
+
+
+@attrs.frozen
+class _Found:
+    """
+    What the last read of a migration found.
+
+    Attributes:
+        mark: What had been heard before it.
+        at: When it was, by the monotonic clock.
+        unheard: It found a change that had not been heard of, and may yet be.
+    """
+
+    head: Head
+    mark: Mark
+    at: float
+    unheard: bool
+
+
+class Watch:
+    """
+    Who waits in one process.
+    """
+
+    def __init__(self, hint: Hint) -> None:
+        self._hint = hint
+        self._found: dict[str, _Found] = {}
+
+    def mark(self, migration: str) -> Mark:
+        """
+        Give a mark of what was heard so far; to be taken before a read.
+        """
+        return self._hint.mark(migration)
+
+    def found(self, migration: str, head: Head, mark: Mark) -> None:
+        """
+        Take note of what a read found. A change that is still unheard of at the next read means that nobody listens.
+        """
+        before = self._found.get(migration)
+        heard_nothing = before is not None and before.mark == mark
+        if before is not None and before.unheard and heard_nothing:
+            self._hint.renew()
+        unheard = before is not None and before.head != head and heard_nothing
+        self._found[migration] = _Found(head, mark, time.monotonic(), unheard)
+
+    def wait(self, migration: str, seen: Head | None, timeout: float, glimpse: Callable[[], Head | str | None]) -> None:
+        """
+        Return when there may be something else than *seen*, or after *timeout* seconds, or when closed.
+
+        Args:
+            glimpse: Gives the head, or the name of the error that a read would raise.
+        """
+        deadline = time.monotonic() + timeout
+        mark, first = self._begin(migration, seen, glimpse)
+        if not isinstance(first, str) and first != seen:
+            return
+        while not self._hint.is_closed and (left := deadline - time.monotonic()) > 0:
+            is_hinted = self._hint.wait(migration, mark, min(left, POLL * CHANCE.uniform(0.8, 1)))
+            if is_hinted or self._hint.is_closed or time.monotonic() >= deadline:
+                return  # whoever was told of a change asks for it anyhow: no glimpse before
+            mark = self._hint.mark(migration)
+            if glimpse() != first:
+                return
+
+    def close(self) -> None:
+        """
+        Wake all that wait.
+        """
+        self._hint.close()
+
+    def _begin(
+        self, migration: str, seen: Head | None, glimpse: Callable[[], Head | str | None]
+    ) -> tuple[Mark, Head | str | None]:
+        """
+        Look first, unless a read has just done so: then whatever was heard since it began counts.
+        """
+        last = self._found.get(migration)
+        if last is not None and last.head == seen and time.monotonic() - last.at < FRESH:
+            return last.mark, seen
+        return self._hint.mark(migration), glimpse()

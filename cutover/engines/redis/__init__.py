@@ -1,0 +1,3 @@
+"""
+A Redis or Valkey server: a store, homes.
+"""

@@ -1,0 +1,3 @@
+"""
+A relay, spoken to over HTTP: a store.
+"""

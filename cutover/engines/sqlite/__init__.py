@@ -1,0 +1,3 @@
+"""
+One SQLite file: a store, homes, an outbox.
+"""
