@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 
 import cutover.testing
-from cutover.mirror.registry import open_outbox
+from cutover.engines.registry import open_outbox
 
 WARM_UP = 50
 INSERT = "INSERT INTO {table} VALUES ({mark}, {mark}, {mark})"

@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from cutover.claims.ids import Id, backend_in, checked_keep, id_bytes, kind_in, pieces
-from cutover.claims.registry import open_engine
 from cutover.claims.threads import Threads
 from cutover.core.backend import Backend
 from cutover.core.migration import NAME, NAME_RULE
+from cutover.engines.registry import open_homes
 from cutover.errors import ConfigurationError, Unavailable
 from cutover.ports.homes import PIECE, Engine, Rehomed, Sides
 from cutover.ports.store import Source
@@ -46,7 +46,7 @@ def homes(
     name = migration or os.environ.get("CUTOVER_MIGRATION") or None
     if name is not None and not (isinstance(name, str) and NAME.fullmatch(name)):
         raise ConfigurationError(f"migration is {name!r:.100}; allowed: {NAME_RULE}")
-    engine, store = open_engine(chosen)
+    engine, store = open_homes(chosen)
     return Homes(engine, migration=name, keep=checked_keep(keep), store=store)
 
 

@@ -1,20 +1,71 @@
 """
-From a URL to a source: the one place that knows which schemes there are.
+From a URL to an engine: the one place that knows which schemes there are.
+
+Another package adds an engine by entry points in the groups `cutover.store`, `cutover.homes` and `cutover.outbox`. The
+name of an entry point is the scheme, and it gives a function that takes the URL and gives the engine.
 """
 
-import re
 from collections.abc import Callable, Mapping
+from enum import StrEnum
+from importlib import import_module
+from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
+
+import attrs
 
 from cutover.engines.redaction import redacted
 from cutover.errors import ConfigurationError
+from cutover.ports.homes import Engine
+from cutover.ports.outbox import Outbox
 from cutover.ports.store import Source, Store
 from cutover.protocols import missing_of
 
-__all__ = ["open_store"]
+__all__ = ["can_keep_outbox", "open_homes", "open_outbox", "open_store"]
 
-MEMORY_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+class Port(StrEnum):
+    """
+    What an engine can be: the module of its folder, and the end of the name of its group of entry points.
+    """
+
+    STORE = "store"
+    HOMES = "homes"
+    OUTBOX = "outbox"
+
+
+@attrs.frozen
+class Scheme:
+    """
+    A scheme of URLs that the library brings an engine for.
+
+    Attributes:
+        shown: How its URLs look, for errors; empty for another spelling of a scheme.
+        folder: The folder of the engine; `opened` of its module of a port takes the URL.
+        extra: The extra of the distribution that brings the driver.
+    """
+
+    shown: str
+    folder: str
+    ports: frozenset[Port]
+    extra: str | None = None
+
+
+SCHEMES: Final[Mapping[str, Scheme]] = MappingProxyType(
+    {
+        "memory": Scheme("memory:NAME", "memory", frozenset(Port)),
+        "sqlite": Scheme("sqlite:///PATH", "sqlite", frozenset(Port)),
+        "file": Scheme("file:PATH", "file", frozenset({Port.STORE})),
+        "postgresql": Scheme("postgresql://HOST/DATABASE", "postgresql", frozenset(Port), "postgres"),
+        "postgres": Scheme("", "postgresql", frozenset(Port), "postgres"),
+        "redis": Scheme("redis://HOST", "redis", frozenset({Port.STORE, Port.HOMES}), "redis"),
+        "rediss": Scheme("rediss://HOST", "redis", frozenset({Port.STORE, Port.HOMES}), "redis"),
+        "http": Scheme("http://HOST", "relay", frozenset({Port.STORE})),
+        "https": Scheme("https://HOST", "relay", frozenset({Port.STORE})),
+    }
+)
+
+Opener = Callable[[str], Any]
 
 
 def open_store(url_or_store: object) -> Source | Store:
@@ -22,7 +73,7 @@ def open_store(url_or_store: object) -> Source | Store:
     Give the source that a URL names. Nothing is read or created yet.
 
     Args:
-        url_or_store: A URL, or a source or store object, which is given back as it is; whoever made it closes it.
+        url_or_store: A URL, or a source or store object, which is given back as it is; its maker closes it.
 
     Raises:
         ConfigurationError: If the URL can never work: what is wrong, and what is allowed.
@@ -32,93 +83,85 @@ def open_store(url_or_store: object) -> Source | Store:
     if not isinstance(url_or_store, str):
         kind = f"{type(url_or_store).__name__} without {', '.join(missing_of(url_or_store, Source))}"
         raise ConfigurationError(f"the store is a {kind}; allowed: a URL such as sqlite:///cutover.db, or a store")
-    scheme, colon, rest = url_or_store.partition(":")
-    opener = OPENERS.get(scheme)
-    if not colon or opener is None:
-        raise ConfigurationError(f"the store {redacted(url_or_store)!r} has an unknown scheme; allowed: {ALLOWED}")
-    if "\0" in rest:
-        raise ConfigurationError(f"the store {url_or_store!r} holds a NUL character; allowed: {ALLOWED}")
-    return opener(url_or_store)
+    store: Source | Store = _opened(Port.STORE, url_or_store, "the store {} has an unknown scheme")
+    return store
 
 
-def _memory(url: str) -> Store:
-    from cutover.engines.memory.store import MemoryStore  # noqa: PLC0415 - a program loads only the store that it uses
+def open_homes(url: object) -> tuple[Engine, Source | None]:
+    """
+    Give the engine of homes that a URL names, and the store at the same place. Nothing is connected.
 
-    name = url.removeprefix("memory:")
-    if not MEMORY_NAME.fullmatch(name):
-        raise _wrong(url, "memory:NAME, with 1 to 64 letters, digits, '.', '_' and '-'")
-    return MemoryStore(name)
+    Returns:
+        The engine, and the store; None instead of the store where the scheme names no store.
 
-
-def _sqlite(url: str) -> Store:
-    from cutover.engines.sqlite.store import SqliteStore  # noqa: PLC0415 - a program loads only the store that it uses
-
-    allowed = "sqlite:///relative/path.db or sqlite:////absolute/path.db, without options"
-    path = url.removeprefix("sqlite:///")
-    if path in {url, ""} or path.endswith("/") or "?" in path:
-        raise _wrong(url, allowed)
-    if path == ":memory:":
-        raise _wrong(url, f"{allowed}; memory:NAME is the store without a file")
-    return SqliteStore(path)
+    Raises:
+        ConfigurationError: If the URL can never work: what is wrong, and what is allowed.
+    """
+    if not isinstance(url, str):
+        kind, allowed = type(url).__name__, _allowed(Port.HOMES)
+        raise ConfigurationError(f"the place of homes is a {kind}; allowed: a URL, {allowed}")
+    engine: Engine = _opened(Port.HOMES, url, "{} cannot keep homes")
+    return engine, None if _opener(Port.STORE, url) is None else open_store(url)
 
 
-def _file(url: str) -> Source:
-    from cutover.engines.file.store import FileSource  # noqa: PLC0415 - a program loads only the store that it uses
+def open_outbox(url: object) -> Outbox:
+    """
+    Give the outbox that a URL names. Nothing is connected or made.
 
-    path = url.removeprefix("file:")
-    path = path.removeprefix("//") if path.startswith("///") else path
-    if not path or path.startswith("//") or path.endswith("/"):
-        raise _wrong(url, "file:relative/path or file:/absolute/path")
-    return FileSource(path)
+    Raises:
+        ConfigurationError: If the URL can never work: what is wrong, and what is allowed.
+    """
+    if not isinstance(url, str):
+        kind, allowed = type(url).__name__, _allowed(Port.OUTBOX)
+        raise ConfigurationError(f"the outbox is a {kind}; allowed: a URL, {allowed}")
+    outbox: Outbox = _opened(Port.OUTBOX, url, "{} cannot keep an outbox")
+    return outbox
 
 
-def _postgresql(url: str) -> Store:
+def can_keep_outbox(url: str) -> bool:
+    """
+    Tell whether an engine of this scheme keeps what it acknowledges, in order, for several processes.
+    """
+    return _opener(Port.OUTBOX, url) is not None
+
+
+def _opened(port: Port, url: str, problem: str) -> Any:
+    opener = _opener(port, url)
+    if opener is None:
+        raise ConfigurationError(f"{problem.format(repr(redacted(url)))}; allowed: {_allowed(port)}")
+    if "\0" in url:
+        raise ConfigurationError(f"the URL {redacted(url)!r} holds a NUL character; allowed: {_allowed(port)}")
+    return opener(url)
+
+
+def _opener(port: Port, url: str) -> Opener | None:
+    name, colon, _ = url.partition(":")
+    if not colon:
+        return None
+    scheme = SCHEMES.get(name)
+    if scheme is None:
+        return next((entry.load() for entry in entry_points(group=f"cutover.{port}", name=name)), None)
+    return (lambda url: _load(scheme, port, url)(url)) if port in scheme.ports else None
+
+
+def _load(scheme: Scheme, port: Port, url: str) -> Opener:
+    """
+    Import one engine: a program loads only the engines that it uses.
+
+    Raises:
+        ConfigurationError: If the driver is missing: which extra brings it.
+    """
     try:
-        from cutover.engines.postgresql.store import PostgresqlStore  # noqa: PLC0415 - a program loads only what it uses
-    except ImportError as error:  # the driver's own, too, where it finds no libpq
-        raise _missing(url, "postgres", error) from error
-    return PostgresqlStore(url)
+        opened: Opener = import_module(f"cutover.engines.{scheme.folder}.{port}").opened
+    except ImportError as error:  # the driver's own error too, where the driver finds no libpq
+        if scheme.extra is None:
+            raise
+        install, missing = f"pip install 'cutover-controller[{scheme.extra}]'", error.name or error
+        raise ConfigurationError(f"{redacted(url)!r} needs a driver ({missing} is missing): {install}") from error
+    return opened
 
 
-def _redis(url: str) -> Store:
-    try:
-        from cutover.engines.redis.store import RedisStore  # noqa: PLC0415 - a program loads only the store that it uses
-    except ModuleNotFoundError as error:
-        raise _missing(url, "redis", error) from error
-    return RedisStore(url)
-
-
-def _relay(url: str) -> Store:
-    from cutover.engines.relay.store import HttpStore  # noqa: PLC0415 - a program loads only the store that it uses
-    from cutover.engines.relay.url import RelayAddress  # noqa: PLC0415 - a program loads only the store that it uses
-
-    return HttpStore(RelayAddress.parse(url))
-
-
-def _missing(url: str, extra: str, error: ImportError) -> ConfigurationError:
-    install = f"pip install 'cutover-controller[{extra}]'"
-    missing = error.name or error
-    return ConfigurationError(f"the store {redacted(url)!r} needs a driver ({missing} is missing): {install}")
-
-
-def _wrong(url: str, allowed: str) -> ConfigurationError:
-    return ConfigurationError(f"the store {redacted(url)!r} cannot be opened; allowed: {allowed}")
-
-
-OPENERS: Final[Mapping[str, Callable[[str], Source | Store]]] = MappingProxyType(
-    {
-        "memory": _memory,
-        "sqlite": _sqlite,
-        "file": _file,
-        "postgresql": _postgresql,
-        "postgres": _postgresql,
-        "redis": _redis,
-        "rediss": _redis,
-        "http": _relay,
-        "https": _relay,
-    }
-)
-ALLOWED: Final = (
-    "memory:NAME, sqlite:///PATH, file:PATH, postgresql://HOST/DATABASE, redis://HOST, rediss://HOST, "
-    "http://HOST, https://HOST"
-)
+def _allowed(port: Port) -> str:
+    own = (scheme.shown for scheme in SCHEMES.values() if port in scheme.ports and scheme.shown)
+    added = (f"{entry.name}:..." for entry in entry_points(group=f"cutover.{port}") if entry.name not in SCHEMES)
+    return ", ".join((*own, *added))

@@ -13,9 +13,9 @@ from cutover.core.backend import Backend
 from cutover.core.changes import Proposal
 from cutover.core.instants import format_instant
 from cutover.core.renames import renames_of
+from cutover.engines.registry import can_keep_outbox, open_outbox
 from cutover.errors import ConfigurationError, Refused, StoreError, Unavailable
 from cutover.mirror.functions import other_side
-from cutover.mirror.registry import can_keep, open_outbox
 from cutover.operations.commit import Outcome
 from cutover.operations.intents import Basis
 from cutover.operations.intents import Intent as Asked
@@ -79,7 +79,7 @@ class Mirrors:
         Choose the place: as given, else CUTOVER_OUTBOX, else the store's own URL.
         """
         named = outbox or os.environ.get("CUTOVER_OUTBOX")
-        return cls(named or (store if isinstance(store, str) and can_keep(store) else None))
+        return cls(named or (store if isinstance(store, str) and can_keep_outbox(store) else None))
 
     @property
     def outbox(self) -> Outbox:

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from cutover.core.backend import Backend
-from cutover.mirror.registry import open_outbox
+from cutover.engines.registry import open_outbox
 from cutover.ports.outbox import Entry, Rule, State
 
 

@@ -10,8 +10,8 @@ import attrs
 import pytest
 
 from cutover.core.backend import Backend
+from cutover.engines.registry import open_outbox
 from cutover.errors import Unavailable
-from cutover.mirror.registry import open_outbox
 from cutover.ports.outbox import Act, Entry, Rule, State
 
 NUMBERS = itertools.count()

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import cutover
-from cutover.mirror.registry import open_outbox
+from cutover.engines.registry import open_outbox
 
 PATIENCE = 60
 COMMON = """

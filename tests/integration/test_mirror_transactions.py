@@ -15,8 +15,8 @@ import pytest
 from psycopg.rows import dict_row
 
 from cutover.core.backend import Backend
+from cutover.engines.registry import open_outbox
 from cutover.errors import ConfigurationError, Unavailable
-from cutover.mirror.registry import open_outbox
 from cutover.testing import router as router_for_tests
 from cutover.testing.store_helpers import until
 

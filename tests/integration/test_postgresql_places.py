@@ -16,8 +16,8 @@ from cutover.core.backend import Backend
 from cutover.core.checkin import minute_of
 from cutover.engines.postgresql import schema as schemas
 from cutover.engines.postgresql import store as postgresql_store
+from cutover.engines.registry import open_outbox
 from cutover.errors import Conflict, Corrupt, Unavailable
-from cutover.mirror.registry import open_outbox
 from cutover.ports.outbox import Entry, Rule
 from cutover.testing.store_helpers import MIGRATION, NOW, check_in, counted, head_of, report, write, write_many
 

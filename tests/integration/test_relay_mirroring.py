@@ -17,9 +17,8 @@ from cutover.core.backend import Backend
 from cutover.core.changes import set_dial
 from cutover.core.ledger import seal
 from cutover.core.migration import Migration
-from cutover.engines.registry import open_store
+from cutover.engines.registry import open_outbox, open_store
 from cutover.errors import Refused, StoreError, Unavailable
-from cutover.mirror.registry import open_outbox
 from cutover.operations.control import control
 from cutover.ports.outbox import Entry, Rule, State
 from cutover.testing.store_helpers import until

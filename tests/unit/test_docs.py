@@ -17,7 +17,7 @@ from cutover.core.backend import Reason
 from cutover.core.checkin import InstanceState
 from cutover.core.gitops import SECTIONS
 from cutover.core.verdict import Verdict
-from cutover.engines.registry import OPENERS
+from cutover.engines.registry import SCHEMES
 from cutover.ports.store import Durability
 from cutover.router.counting import OUTCOMES, VisitCells
 from cutover.router.metrics.fleet_gauges import FleetGauges
@@ -211,7 +211,7 @@ def test_stores():
     schemes = {url.partition(":")[0] for row in rows("stores.md")[2:] for url in row[0].split(", ")}
     words = (ROOT / "docs/explanation/stores.md").read_text()
 
-    assert schemes == set(OPENERS)
+    assert schemes == set(SCHEMES)
     assert all(f"\n| {word.value} |" in words for word in Durability)
 
 

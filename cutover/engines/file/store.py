@@ -15,12 +15,13 @@ import attrs
 
 from cutover.core.gitops import read_rollout
 from cutover.core.snapshot import Head, Snapshot
+from cutover.engines.redaction import redacted
 from cutover.engines.waiting import wait_for_change
 from cutover.errors import ConfigurationError, Corrupt, StoreError, Unavailable
 from cutover.forks import LOADING, PerProcess
 from cutover.ports.store import Reading
 
-__all__ = ["FileSource"]
+__all__ = ["FileSource", "opened"]
 
 SETTLE: Final = 0.1  # seconds; an editor that writes in place is given that long to finish
 
@@ -171,3 +172,18 @@ def _unavailable(path: Path, error: OSError) -> Unavailable:
     if isinstance(error, FileNotFoundError):
         return Unavailable(f"{path} does not exist")
     return Unavailable(f"{path} cannot be read: {error.strerror or error}")
+
+
+def opened(url: str) -> FileSource:
+    """
+    Give what a URL names.
+
+    Raises:
+        ConfigurationError: If the URL can never work: what is allowed.
+    """
+    path = url.removeprefix("file:")
+    path = path.removeprefix("//") if path.startswith("///") else path
+    if not path or path.startswith("//") or path.endswith("/"):
+        allowed = "file:relative/path or file:/absolute/path"
+        raise ConfigurationError(f"the URL {redacted(url)!r} cannot be opened; allowed: {allowed}")
+    return FileSource(path)

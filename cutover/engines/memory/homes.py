@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 from cutover.clock import utc_now
 from cutover.core.backend import Backend
+from cutover.engines.memory.url import name_in
 from cutover.errors import Unavailable
 from cutover.forks import PerProcess
 from cutover.ports.homes import Rehomed, Sides
 
-__all__ = ["MemoryEngine"]
+__all__ = ["MemoryEngine", "opened"]
 
 
 class MemoryEngine:
@@ -138,3 +139,10 @@ _PLACES: dict[str, _Place] = {}
 def _side(rows: Mapping[bytes, _Home], id_: bytes, now: datetime) -> Backend | None:
     home = rows.get(id_)
     return None if home is None or (home.until is not None and home.until <= now) else home.side
+
+
+def opened(url: str) -> MemoryEngine:
+    """
+    Give what a URL names.
+    """
+    return MemoryEngine(f"memory:{name_in(url)}")

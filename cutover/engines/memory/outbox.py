@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from cutover.engines.memory.url import name_in
 from cutover.engines.sqlite.outbox import SqliteOutbox
 from cutover.errors import Unavailable
 from cutover.forks import PerProcess
 
-__all__ = ["memory_outbox"]
+__all__ = ["opened"]
 
 
 class _Place:
@@ -74,8 +75,8 @@ class _Database:
         self._closed = True
 
 
-def memory_outbox(url: str) -> SqliteOutbox:
+def opened(url: str) -> SqliteOutbox:
     """
     Give the outbox of a name.
     """
-    return SqliteOutbox(url, _Database(url))
+    return SqliteOutbox(url, _Database(f"memory:{name_in(url)}"))

@@ -14,12 +14,13 @@ import attrs
 from cutover.clock import utc_now
 from cutover.core.checkin import TOO_LATE, CheckIn, Fleet, Totals, add
 from cutover.core.snapshot import Head
+from cutover.engines.memory.url import name_in
 from cutover.engines.writing import check_append, check_expected, hour_of, oldest_open, oldest_taken
 from cutover.errors import Unavailable
 from cutover.forks import PerProcess
 from cutover.ports.store import Durability, Reading
 
-__all__ = ["MemoryStore"]
+__all__ = ["MemoryStore", "opened"]
 
 
 class MemoryStore:
@@ -250,3 +251,10 @@ class _Place:
 
 
 _PLACES: dict[str, _Place] = {}
+
+
+def opened(url: str) -> MemoryStore:
+    """
+    Give what a URL names.
+    """
+    return MemoryStore(name_in(url))

@@ -24,7 +24,7 @@ from cutover.engines.queries import load_queries
 from cutover.errors import ConfigurationError, Corrupt, StoreError, Unavailable
 from cutover.ports.homes import Rehomed, Sides, side_in
 
-__all__ = ["PostgresqlEngine"]
+__all__ = ["PostgresqlEngine", "opened"]
 
 LAYOUT: Final = 1
 SUFFIX: Final = "_homes"
@@ -198,3 +198,6 @@ class PostgresqlEngine:
                 session.run(self._queries["forget"], {"limit": FORGOTTEN_AT_ONCE})
         except StoreError:
             return
+
+
+opened = PostgresqlEngine

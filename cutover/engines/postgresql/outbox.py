@@ -24,7 +24,7 @@ from cutover.engines.queries import load_queries
 from cutover.errors import ConfigurationError, Corrupt, StoreError, Unavailable
 from cutover.ports.outbox import Act, Entry, Intent, Rule, Shortfall, State, intent_in, no_tables
 
-__all__ = ["PostgresqlOutbox", "PostgresqlStatements"]
+__all__ = ["PostgresqlOutbox", "PostgresqlStatements", "opened"]
 
 LAYOUT: Final = 1
 SUFFIX: Final = "_mirror"
@@ -308,3 +308,6 @@ def _shortfall(row: tuple[Any, ...]) -> Shortfall:
         under_way=under_way,
         seen=None if seen is None else max(0.0, seen),
     )
+
+
+opened = PostgresqlOutbox

@@ -26,7 +26,7 @@ from cutover.errors import Corrupt, StoreError, Unavailable
 from cutover.forks import PerProcess
 from cutover.ports.store import Durability, Reading
 
-__all__ = ["PostgresqlStore"]
+__all__ = ["PostgresqlStore", "opened"]
 
 
 class PostgresqlStore:
@@ -216,3 +216,6 @@ class PostgresqlStore:
 
 def _parts(head: Head | None) -> dict[str, Any]:
     return {"epoch": None, "version": None, "hash": None} if head is None else attrs.asdict(head)
+
+
+opened = PostgresqlStore

@@ -19,7 +19,7 @@ from cutover.engines.redis.url import Target
 from cutover.errors import ConfigurationError, Corrupt, Unavailable
 from cutover.ports.homes import PIECE, Rehomed, Sides, side_in
 
-__all__ = ["RedisEngine"]
+__all__ = ["RedisEngine", "opened"]
 
 SCRIPTS: Final = load_queries(__package__, "homes.lua")
 FLUSH_WITHIN: Final = 2000  # milliseconds that a claim waits for the server's disk
@@ -207,3 +207,6 @@ class RedisEngine:
 
     def _key(self, *parts: str) -> str:
         return ":".join((f"{{{self._target.prefix}}}", *parts))
+
+
+opened = RedisEngine

@@ -24,7 +24,7 @@ from cutover.engines.writing import check_append, check_expected, oldest_open, o
 from cutover.errors import Corrupt, StoreError, Unavailable
 from cutover.ports.store import Durability, Reading
 
-__all__ = ["RedisStore"]
+__all__ = ["RedisStore", "opened"]
 
 T = TypeVar("T")
 
@@ -246,3 +246,6 @@ def _fleet(instances: Iterable[bytes], minutes: Sequence[bytes], hours: Sequence
         minutes=sums((int(field.split(b" ", 1)[0]), row.split(b" ", 1)[1]) for field, row in by_minute),
         hours=sums(zip(map(int, hours[::2]), hours[1::2], strict=True)),
     )
+
+
+opened = RedisStore

@@ -29,7 +29,7 @@ from cutover.errors import Conflict, Corrupt, Refused, StoreError, Unavailable
 from cutover.forks import PerProcess
 from cutover.ports.store import Durability, Reading
 
-__all__ = ["Floor", "HttpStore"]
+__all__ = ["Floor", "HttpStore", "opened"]
 
 T = TypeVar("T")
 
@@ -400,3 +400,10 @@ def _fleet(document: Mapping[str, Any]) -> Fleet:
         minutes={int(number): read_totals(totals) for number, totals in field(document, "minutes", dict).items()},
         hours={int(number): read_totals(totals) for number, totals in field(document, "hours", dict).items()},
     )
+
+
+def opened(url: str) -> HttpStore:
+    """
+    Give what a URL names.
+    """
+    return HttpStore(RelayAddress.parse(url))

@@ -16,10 +16,11 @@ from cutover.clock import utc_now
 from cutover.core.backend import Backend
 from cutover.engines.queries import load_queries
 from cutover.engines.sqlite.file import SqliteFile
+from cutover.engines.sqlite.url import path_in
 from cutover.errors import Corrupt, Unavailable
 from cutover.ports.homes import PIECE, Rehomed, Sides, side_in
 
-__all__ = ["SqliteEngine"]
+__all__ = ["SqliteEngine", "opened"]
 
 LAYOUT: Final = 1
 FORGOTTEN_AT_ONCE: Final = 20  # homes whose time is over, which a claim of such a kind takes away
@@ -184,3 +185,10 @@ def _milliseconds(instant: datetime) -> int:
 
 def _length(time: timedelta) -> int:
     return time // timedelta(milliseconds=1)
+
+
+def opened(url: str) -> SqliteEngine:
+    """
+    Give what a URL names.
+    """
+    return SqliteEngine(path_in(url))

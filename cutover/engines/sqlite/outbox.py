@@ -18,10 +18,11 @@ from cutover.core.backend import Backend
 from cutover.core.instants import format_instant, parse_instant
 from cutover.engines.queries import load_queries
 from cutover.engines.sqlite.file import SqliteFile
+from cutover.engines.sqlite.url import path_in
 from cutover.errors import ConfigurationError, Corrupt
 from cutover.ports.outbox import Act, Entry, Intent, Rule, Shortfall, State, intent_in, no_tables
 
-__all__ = ["SqliteOutbox", "SqliteStatements"]
+__all__ = ["SqliteOutbox", "SqliteStatements", "opened"]
 
 LAYOUT: Final = 1
 QUERIES: Final = load_queries(__package__, "outbox.sql")
@@ -68,14 +69,6 @@ class SqliteOutbox:
     def __init__(self, url: str, file: File) -> None:
         self.url = url
         self._file = file
-
-    @classmethod
-    def at(cls, path: str) -> "SqliteOutbox":
-        """
-        Give the outbox in a file.
-        """
-        file = SqliteFile(path, is_ours=False)
-        return cls(f"sqlite:///{file.path}", file)
 
     def create(self) -> None:
         """
@@ -347,3 +340,11 @@ def _create_tables(connection: sqlite3.Connection) -> None:
 
 def _now() -> int:
     return int(utc_now().timestamp() * 1000)
+
+
+def opened(url: str) -> SqliteOutbox:
+    """
+    Give what a URL names.
+    """
+    file = SqliteFile(path_in(url), is_ours=False)
+    return SqliteOutbox(f"sqlite:///{file.path}", file)

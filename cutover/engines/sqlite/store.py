@@ -17,6 +17,7 @@ from cutover.core.canonical import decode, encode
 from cutover.core.checkin import TOO_LATE, CheckIn, Fleet, totals_document
 from cutover.core.snapshot import Head
 from cutover.engines.sqlite.file import QUERIES, SqliteFile
+from cutover.engines.sqlite.url import path_in
 from cutover.engines.waiting import wait_for_change
 from cutover.engines.writing import (
     add_documents,
@@ -30,7 +31,7 @@ from cutover.engines.writing import (
 from cutover.errors import Corrupt, StoreError
 from cutover.ports.store import Durability, Reading
 
-__all__ = ["SqliteStore"]
+__all__ = ["SqliteStore", "opened"]
 
 
 class SqliteStore:
@@ -237,3 +238,10 @@ def _fold(connection: sqlite3.Connection, migration: str, oldest: int) -> None:
         mark = {"migration": migration, "instance": instance, "minute": minute}
         connection.execute(QUERIES["mark_folded"], mark)
     connection.execute(QUERIES["drop_minutes_before"], of)
+
+
+def opened(url: str) -> SqliteStore:
+    """
+    Give what a URL names.
+    """
+    return SqliteStore(path_in(url))

@@ -17,11 +17,11 @@ from cutover.callables import Kind, in_event_loop
 from cutover.core.backend import UNSET, Backend
 from cutover.core.migration import NAME, NAME_RULE
 from cutover.core.parts import NotComparable
+from cutover.engines.registry import can_keep_outbox, open_outbox
 from cutover.errors import ConfigurationError
 from cutover.forks import PerProcess
 from cutover.mirror.arguments import decoded_key, encoded_arguments, encoded_key, lane_of
 from cutover.mirror.functions import Functions, other_side, within
-from cutover.mirror.registry import can_keep, open_outbox
 from cutover.ports.outbox import Entry, Intent, Rule, Shortfall, State
 from cutover.returned import NotRun
 from cutover.router.calls.raised import Errors, all_are
@@ -115,7 +115,7 @@ class Writes:
 
     def _mirror(self, outbox: str | None) -> Mirror:
         url = outbox or os.environ.get("CUTOVER_OUTBOX") or self._store
-        if outbox is None and (url is None or not can_keep(url)):
+        if outbox is None and (url is None or not can_keep_outbox(url)):
             raise ConfigurationError(
                 "mirrored writes need an outbox, and the router's store cannot be one; allowed: write(outbox=URL) or "
                 "CUTOVER_OUTBOX, as sqlite:///outbox.db or postgresql://HOST/DATABASE"

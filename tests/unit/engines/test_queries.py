@@ -13,7 +13,7 @@ def test_every_query_is_valid():
     """
     Every query of the SQLite store is one that SQLite accepts on the store's own tables.
     """
-    queries = dict(load_queries("sqlite.sql"))
+    queries = dict(load_queries("cutover.engines.sqlite", "store.sql"))
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(queries.pop("create"))
         for query in queries.values():

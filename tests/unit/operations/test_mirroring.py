@@ -14,8 +14,8 @@ import cutover
 from cutover.cli.status_view import status_view
 from cutover.core.backend import Backend
 from cutover.core.migration import Flow, Journey
+from cutover.engines.registry import open_outbox
 from cutover.errors import ConfigurationError, Refused, Unavailable
-from cutover.mirror.registry import open_outbox
 from cutover.operations.mirroring import Mirrors
 from cutover.ports.outbox import Entry, Rule, State
 

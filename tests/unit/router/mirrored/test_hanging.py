@@ -15,9 +15,9 @@ from structlog.testing import capture_logs
 
 from cutover.clock import utc_now
 from cutover.core.backend import Backend
+from cutover.engines.registry import open_outbox
 from cutover.engines.sqlite import outbox as sqlite
 from cutover.mirror.functions import Functions
-from cutover.mirror.registry import open_outbox
 from cutover.ports.outbox import Entry, Intent, Rule, State
 from cutover.router.mirrored import delivering, work
 from cutover.router.mirrored.delivering import Mirror

@@ -12,10 +12,10 @@ import pytest
 
 from cutover.clock import utc_now
 from cutover.core.backend import Backend
+from cutover.engines.registry import open_outbox
 from cutover.engines.sqlite import outbox as sqlite
 from cutover.errors import Unavailable
 from cutover.mirror.functions import Functions
-from cutover.mirror.registry import open_outbox
 from cutover.ports.outbox import Entry, Rule, State
 from cutover.router.mirrored import delivering
 from cutover.router.mirrored.delivering import Mirror
