@@ -6,23 +6,21 @@ docs/decisions/0001-sqlite-journal-mode.md.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 from cutover.clock import utc_now
 from cutover.core.backend import Backend
 from cutover.engines.queries import load_queries
 from cutover.engines.sqlite.file import SqliteFile
+from cutover.engines.sqlite.tables import Tables
 from cutover.engines.sqlite.url import path_in
-from cutover.errors import Corrupt, Unavailable
+from cutover.errors import Unavailable
 from cutover.ports.homes import PIECE, Rehomed, Sides, side_in
 
 __all__ = ["SqliteEngine", "opened"]
 
-LAYOUT: Final = 1
 FORGOTTEN_AT_ONCE: Final = 20  # homes whose time is over, which a claim of such a kind takes away
 QUERIES: Final = load_queries(__package__, "homes.sql")
 
@@ -33,36 +31,26 @@ class SqliteEngine:
     """
 
     def __init__(self, path: str) -> None:
-        self._file = SqliteFile(path)
+        self._tables = Tables(SqliteFile(path), QUERIES, what="homes", missing=self._missing)
 
     @property
     def url(self) -> str:
         """
         Name the place.
         """
-        return f"sqlite:///{self._file.path}"
+        return f"sqlite:///{self._tables.file.path}"
 
     def create(self) -> None:
         """
         Make the file, or the tables in one that is there; nothing where they are.
         """
-        if not self._file.exists():
-            try:
-                with self._file.creating() as connection:
-                    _create_tables(connection)
-            except FileExistsError:  # another process was faster, perhaps with a store
-                pass
-            else:
-                return
-        with self._file.writing() as connection:
-            _create_tables(connection)
-        self._file.wrote()
+        self._tables.create()
 
     def migrations(self) -> Sequence[str]:
         """
         Name the migrations that there are homes of.
         """
-        with self._reading() as connection:
+        with self._tables.reading() as connection:
             return tuple(name for (name,) in connection.execute(QUERIES["migrations"]))
 
     def claim(
@@ -72,7 +60,7 @@ class SqliteEngine:
         Claim, as `Engine.claim` says, in one transaction.
         """
         of = {"migration": migration, "kind": kind, **_times(keep)}
-        with self._writing() as connection:
+        with self._tables.writing() as connection:
             held = self._held(connection, of, wanted)
             missing = [{**of, "id": id_, "side": side.value} for id_, side in wanted.items() if id_ not in held]
             connection.executemany(QUERIES["put"], missing)
@@ -84,7 +72,7 @@ class SqliteEngine:
         """
         Give the sides of those ids that have a home.
         """
-        with self._reading() as connection:
+        with self._tables.reading() as connection:
             return self._held(connection, {"migration": migration, "kind": kind, **_times(None)}, ids)
 
     def rehome(self, migration: str, kind: str, ids: Sequence[bytes], keep: timedelta | None) -> Rehomed:
@@ -92,7 +80,7 @@ class SqliteEngine:
         Put each id on NEW, as `Engine.rehome` says, in one transaction.
         """
         of = {"migration": migration, "kind": kind, "side": Backend.NEW.value, **_times(keep)}
-        with self._writing() as connection:
+        with self._tables.writing() as connection:
             held = self._held(connection, of, ids)
             moved = [{**of, "id": id_} for id_, side in held.items() if side is Backend.OLD]
             connection.executemany(QUERIES["move"], moved)
@@ -106,7 +94,7 @@ class SqliteEngine:
         counted: dict[str, Sides] = {}
         of = {"migration": migration, "kind": "", "id": b"", "limit": PIECE}
         while True:
-            with self._reading() as connection:
+            with self._tables.reading() as connection:
                 rows = connection.execute(QUERIES["count"], of).fetchall()
             now = _milliseconds(utc_now())
             for kind, _, side, until in rows:
@@ -121,7 +109,7 @@ class SqliteEngine:
         """
         Let go of the file; may be called twice, and from any thread.
         """
-        self._file.close()
+        self._tables.file.close()
 
     def _held(
         self, connection: sqlite3.Connection, of: Mapping[str, Any], ids: Sequence[bytes] | Mapping[bytes, Backend]
@@ -133,45 +121,8 @@ class SqliteEngine:
                 held[id_] = side_in(self.url, row[0])
         return held
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._here(), self._file.reading() as connection:
-            self._check_tables(connection)
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._here(), self._file.writing() as connection:
-            self._check_tables(connection)
-            yield connection
-
-    @contextmanager
-    def _here(self) -> Iterator[None]:
-        """
-        Tell a place that was never made from one whose disk is not there.
-        """
-        folder = Path(self._file.path).parent
-        try:
-            yield
-        except Unavailable as error:
-            if error.missing and not folder.is_dir():
-                raise Unavailable(f"{self._file.path} cannot be reached: there is no folder {folder}") from error
-            raise
-
-    def _check_tables(self, connection: sqlite3.Connection) -> None:
-        (is_there,) = connection.execute(QUERIES["is_there"]).fetchone()
-        if not is_there:
-            raise Unavailable(f"{self._file.path} holds no homes yet", missing=True)
-        layouts = [layout for (layout,) in connection.execute(QUERIES["layout"])]
-        if layouts != [LAYOUT]:
-            shown = ", ".join(map(str, layouts)) or "none"
-            raise Corrupt(f"{self._file.path} has homes of the layout {shown}; this version reads {LAYOUT}")
-
-
-def _create_tables(connection: sqlite3.Connection) -> None:
-    for statement in QUERIES["create"].split(";\n"):  # one by one: a script would commit what was begun
-        connection.execute(statement)
-    connection.execute(QUERIES["name_layout"], {"version": LAYOUT})
+    def _missing(self) -> Unavailable:
+        return Unavailable(f"{self._tables.file.path} holds no homes yet", missing=True)
 
 
 def _times(keep: timedelta | None) -> dict[str, int | None]:

@@ -6,10 +6,8 @@ The file may be that of a store, one of its own, or the application's: its journ
 
 import json
 import sqlite3
-import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
 
 import attrs
 
@@ -18,47 +16,14 @@ from cutover.core.backend import Backend
 from cutover.core.instants import format_instant, parse_instant
 from cutover.engines.queries import load_queries
 from cutover.engines.sqlite.file import SqliteFile
+from cutover.engines.sqlite.tables import File, Tables
 from cutover.engines.sqlite.url import path_in
-from cutover.errors import ConfigurationError, Corrupt
+from cutover.errors import ConfigurationError
 from cutover.ports.outbox import Act, Entry, Intent, Rule, Shortfall, State, intent_in, no_tables
 
 __all__ = ["SqliteOutbox", "SqliteStatements", "opened"]
 
-LAYOUT: Final = 1
 QUERIES: Final = load_queries(__package__, "outbox.sql")
-Transaction = Any  # what `reading` and `writing` give: a context manager around a connection
-
-
-class File(Protocol):
-    """
-    A database with transactions.
-    """
-
-    path: str
-
-    def exists(self) -> bool:
-        """
-        Tell whether there is anything.
-        """
-        ...
-
-    def reading(self) -> Transaction:
-        """
-        Read in one transaction.
-        """
-        ...
-
-    def writing(self) -> Transaction:
-        """
-        Write in one transaction.
-        """
-        ...
-
-    def close(self) -> None:
-        """
-        Let go of it.
-        """
-        ...
 
 
 class SqliteOutbox:
@@ -68,42 +33,33 @@ class SqliteOutbox:
 
     def __init__(self, url: str, file: File) -> None:
         self.url = url
-        self._file = file
+        self._tables = Tables(file, QUERIES, what="an outbox", missing=lambda: no_tables(url))
 
     def create(self) -> None:
         """
         Make the file, or the tables in one that is there; nothing where they are.
         """
-        if not self._file.exists():
-            try:
-                with SqliteFile(self._file.path).creating() as connection:
-                    _create_tables(connection)
-            except FileExistsError:  # another process was faster
-                pass
-            else:
-                return
-        with self._file.writing() as connection:
-            _create_tables(connection)
+        self._tables.create()
 
     def register(self, migration: str, rule: Rule) -> None:
         """
         Put a write on record.
         """
-        with self._writing() as connection:
+        with self._tables.writing() as connection:
             connection.execute(QUERIES["register"], {"migration": migration, **attrs.asdict(rule), "seen": _now()})
 
     def record(self, entry: Entry, holder: str, lease: float) -> Intent:
         """
         Store a new intent.
         """
-        with self._writing() as connection:
+        with self._tables.writing() as connection:
             return _inserted(connection, entry, State.CALLING, holder=holder, lease=lease)
 
     def transaction(self) -> "SqliteStatements":
         """
         Give what records intents through the application's connections.
         """
-        with self._reading() as connection:
+        with self._tables.reading() as connection:
             (_, id_) = connection.execute(QUERIES["layout"]).fetchone()
         return SqliteStatements(self.url, id_)
 
@@ -111,7 +67,7 @@ class SqliteOutbox:
         """
         Take an intent out.
         """
-        with self._writing() as connection:
+        with self._tables.writing() as connection:
             connection.execute(QUERIES["done"], {"id": intent.id})
 
     def put_back(self, intent: Intent, pause: float, holder: str | None = None) -> None:
@@ -120,7 +76,7 @@ class SqliteOutbox:
         """
         now = _now()
         values = _left(intent, now + int(pause * 1000), holder)
-        with self._writing() as connection:
+        with self._tables.writing() as connection:
             found = connection.execute(QUERIES["put_back"], {"id": intent.id, **values}).rowcount
             if not found and holder is None:
                 made = {"sequence": intent.sequence, "at": now - int(intent.age * 1000)}
@@ -132,10 +88,10 @@ class SqliteOutbox:
         """
         now = _now()
         wanted = {"migration": migration, "now": now, "writes": json.dumps(sorted(writes)), "limit": limit}
-        with self._reading() as connection:  # most often there is none, and nobody need be kept from writing
+        with self._tables.reading() as connection:  # most often there is none, and nobody need be kept from writing
             if not connection.execute(QUERIES["take"], wanted).fetchone():
                 return ()
-        with self._writing() as connection:
+        with self._tables.writing() as connection:
             rows = connection.execute(QUERIES["take"], wanted).fetchall()
             due = now + int(lease * 1000)
             held = [{"id": row[0], "holder": holder, "due": due} for row in rows]
@@ -148,7 +104,7 @@ class SqliteOutbox:
         Hold intents for longer.
         """
         due = _now() + int(lease * 1000)
-        with self._writing() as connection:
+        with self._tables.writing() as connection:
             connection.executemany(QUERIES["renew"], [{"id": id_, "holder": holder, "due": due} for id_ in ids])
 
     def shortfalls(self, migration: str) -> Sequence[Shortfall]:
@@ -156,7 +112,7 @@ class SqliteOutbox:
         Count what is undelivered.
         """
         now = _now()
-        with self._reading() as connection:
+        with self._tables.reading() as connection:
             rows = connection.execute(QUERIES["shortfalls"], {"migration": migration, "now": now}).fetchall()
         return [_shortfall(row, now) for row in rows]
 
@@ -164,7 +120,7 @@ class SqliteOutbox:
         """
         List dead letters.
         """
-        with self._reading() as connection:
+        with self._tables.reading() as connection:
             rows = connection.execute(QUERIES["dead"], {"migration": migration, "limit": limit}).fetchall()
         return [self._intent(row, _now()) for row in rows]
 
@@ -185,7 +141,7 @@ class SqliteOutbox:
         """
         List what operators did.
         """
-        with self._reading() as connection:
+        with self._tables.reading() as connection:
             rows = connection.execute(QUERIES["acts"], {"migration": migration, "limit": limit}).fetchall()
         return [
             Act(at=parse_instant(at), actor=actor, verb=verb, reason=reason, ids=tuple(json.loads(ids)))
@@ -196,10 +152,10 @@ class SqliteOutbox:
         """
         Let go of the database.
         """
-        self._file.close()
+        self._tables.file.close()
 
     def _acted(self, query: str, given: Sequence[Mapping[str, Any]], act: Act) -> Sequence[int]:
-        with self._writing() as connection:
+        with self._tables.writing() as connection:
             there = [one["id"] for one in given if connection.execute(QUERIES[query], one).rowcount]
             if there:
                 fields = {"actor": act.actor, "verb": act.verb, "reason": act.reason}
@@ -209,27 +165,6 @@ class SqliteOutbox:
 
     def _intent(self, row: tuple[Any, ...], now: int) -> Intent:
         return intent_in(self.url, row[:-1], age=(now - row[-1]) / 1000)
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._file.reading() as connection:
-            self._check_tables(connection)
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._file.writing() as connection:
-            self._check_tables(connection)
-            yield connection
-
-    def _check_tables(self, connection: sqlite3.Connection) -> None:
-        (is_there,) = connection.execute(QUERIES["is_there"]).fetchone()
-        if not is_there:
-            raise no_tables(self.url)
-        layouts = [version for version, _ in connection.execute(QUERIES["layout"])]
-        if layouts != [LAYOUT]:
-            shown = ", ".join(map(str, layouts)) or "none"
-            raise Corrupt(f"{self.url} has an outbox of the layout {shown}; this version reads {LAYOUT}")
 
 
 class SqliteStatements:
@@ -330,12 +265,6 @@ def _shortfall(row: tuple[Any, ...], now: int) -> Shortfall:
         under_way=under_way,
         seen=None if seen is None else max(0, now - seen) / 1000,
     )
-
-
-def _create_tables(connection: sqlite3.Connection) -> None:
-    for statement in QUERIES["create"].split(";\n"):  # one by one: a script would commit what was begun
-        connection.execute(statement)
-    connection.execute(QUERIES["name_layout"], {"version": LAYOUT, "id": uuid.uuid4().hex})
 
 
 def _now() -> int:
