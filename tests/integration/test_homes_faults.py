@@ -99,7 +99,7 @@ def test_a_locked_table(postgresql):
     with homes(postgresql.url(), migration="shop") as place, postgresql.client() as client:
         place.claim("order", 1, NEW)
         with client.transaction():
-            client.execute(f"LOCK TABLE {place._engine._place.schema}.homes")
+            client.execute(f"LOCK TABLE {place._engine._tables.place.schema}.homes")
             with pytest.raises(Unavailable, match="locked by another transaction") as caught:
                 place.claim("order", 2, NEW)
         assert not caught.value.in_doubt
@@ -136,7 +136,7 @@ def test_a_place_that_is_gone(request, lost, tmp_path):
             (tmp_path / "homes.db").unlink()
         elif lost == "schema":
             with request.getfixturevalue("postgresql").client() as client:
-                client.execute(f"DROP SCHEMA {place._engine._place.schema} CASCADE")
+                client.execute(f"DROP SCHEMA {place._engine._tables.place.schema} CASCADE")
         else:
             with request.getfixturevalue("valkey_with_log").client() as client:
                 client.delete(*client.scan_iter(f"*{place._engine._target.prefix}*"))
@@ -161,7 +161,7 @@ def test_a_folder_that_is_not_there(tmp_path):
 @pytest.mark.parametrize("change", ["layout", "side"])
 def test_a_damaged_file(place, url, change):
     """
-    A later layout, or what is no side, is corrupt and never a guess.
+    A later layout, or a value that is no side, is corrupt and never a guess; a place that is open notices it at once.
     """
     if url.startswith("sqlite"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
@@ -174,16 +174,17 @@ def test_a_damaged_file(place, url, change):
         damage_valkey(place, change, url)
 
     with homes(url, migration="shop") as fresh:
-        for ask in (lambda: fresh.find("order", 1), lambda: fresh.claim("order", 1, OLD)):
-            with pytest.raises(Corrupt):
-                ask()
+        for at in (place, fresh):
+            for ask in (lambda at=at: at.find("order", 1), lambda at=at: at.claim("order", 1, OLD)):
+                with pytest.raises(Corrupt):
+                    ask()
 
 
 def damage_postgresql(place, change, url):
     """
     Write into a schema what this library does not write.
     """
-    schema = place._engine._place.schema
+    schema = place._engine._tables.place.schema
     with psycopg.connect(url.partition("?")[0], autocommit=True) as client:
         if change == "layout":
             client.execute(f"UPDATE {schema}.layout SET cutover_homes = 2")
@@ -248,8 +249,8 @@ def test_a_schema_of_another_program(postgresql):
     """
     url = postgresql.url()
     with homes(url, migration="shop") as place, postgresql.client() as client:
-        client.execute(f"CREATE SCHEMA {place._engine._place.schema}")
-        client.execute(f"CREATE TABLE {place._engine._place.schema}.theirs (id int)")
+        client.execute(f"CREATE SCHEMA {place._engine._tables.place.schema}")
+        client.execute(f"CREATE TABLE {place._engine._tables.place.schema}.theirs (id int)")
 
         for ask in (lambda: place.find("order", 1), lambda: place.claim("order", 1, OLD)):
             with pytest.raises(Corrupt, match="of another program"):
@@ -261,7 +262,7 @@ def test_a_schema_that_was_prepared(postgresql):
     An empty schema that an administrator made is filled.
     """
     with homes(postgresql.url(), migration="shop") as place, postgresql.client() as client:
-        client.execute(f"CREATE SCHEMA {place._engine._place.schema}")
+        client.execute(f"CREATE SCHEMA {place._engine._tables.place.schema}")
 
         assert place.claim("order", 1, NEW) is NEW
 

@@ -286,13 +286,13 @@ def test_made_meanwhile(postgresql, monkeypatch):
     """
     url = postgresql.url(postgresql.create_database())
     with closing(open_outbox(url)) as outbox:
-        explained = outbox._explained
+        explained = outbox._tables._explained
 
         def explained_late(session):
             make_outbox(url)
             return explained(session)
 
-        monkeypatch.setattr(outbox, "_explained", explained_late)
+        monkeypatch.setattr(outbox._tables, "_explained", explained_late)
         with pytest.raises(Unavailable, match="has no outbox yet"):
             outbox.shortfalls("shop")
 

@@ -11,10 +11,11 @@ from psycopg.pq import DiagnosticField
 
 from cutover.errors import Corrupt, CutoverError, Unavailable
 
-__all__ = ["Interrupted", "Late", "NoTables", "is_lost", "translated"]
+__all__ = ["Interrupted", "Late", "NoTables", "OtherLayout", "is_lost", "translated"]
 
 LOST: Final = ("08", "57P", "25P03")  # states that end a session
 NO_TABLES: Final = ("42P01", "3F000")  # undefined table, undefined schema
+OTHER_LAYOUT: Final = "22012"  # a division by zero: `Tables` divides by the number of rows with its layout
 UNAVAILABLE: Final = {  # by the class of the SQLSTATE, or by the whole of it
     "08": "the connection was lost",
     "0A": "cannot do that now",
@@ -62,6 +63,12 @@ class NoTables(Unavailable):
     """
 
 
+class OtherLayout(Corrupt):
+    """
+    The tables do not have the layout that this library knows.
+    """
+
+
 def is_lost(error: BaseException) -> bool:
     """
     Tell whether the connection ended under a statement: a fresh one may well work.
@@ -102,6 +109,8 @@ def _meaning(shown: str, error: psycopg.Error, *, in_doubt: bool) -> CutoverErro
         return Unavailable(f"{shown} cannot be reached: {text}", in_doubt=in_doubt)
     if state in NO_TABLES:
         return NoTables(f"{shown} has no cutover schema; create it with `cutover apply`", missing=True)
+    if state == OTHER_LAYOUT:
+        return OtherLayout(f"{shown} has tables of another layout")
     for known in (state, state[:2]):
         if known in UNAVAILABLE:
             doubt = in_doubt and _ends_the_session(error)

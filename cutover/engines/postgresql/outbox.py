@@ -15,18 +15,13 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from cutover.core.backend import Backend
-from cutover.engines.postgresql.errors import NoTables
-from cutover.engines.postgresql.place import Place
-from cutover.engines.postgresql.pool import DURABLY, Pool
-from cutover.engines.postgresql.session import Rows, Session
-from cutover.engines.postgresql.url import parse
+from cutover.engines.postgresql.tables import Tables
 from cutover.engines.queries import load_queries
-from cutover.errors import ConfigurationError, Corrupt, StoreError, Unavailable
+from cutover.errors import ConfigurationError, Unavailable
 from cutover.ports.outbox import Act, Entry, Intent, Rule, Shortfall, State, intent_in, no_tables
 
 __all__ = ["PostgresqlOutbox", "PostgresqlStatements", "opened"]
 
-LAYOUT: Final = 1
 SUFFIX: Final = "_mirror"
 QUERIES: Final = load_queries(__package__, "outbox.sql")
 
@@ -37,18 +32,14 @@ class PostgresqlOutbox:
     """
 
     def __init__(self, url: str) -> None:
-        address = parse(url)
-        self._place = Place(address, QUERIES, SUFFIX)
-        self._queries = self._place.queries
-        self._pool = Pool(attrs.evolve(address, notify=False))
-        self._is_checked = False
+        self._tables = Tables(url, QUERIES, SUFFIX, what="an outbox", missing=self._missing)
 
     @property
     def url(self) -> str:
         """
         Name the place, without credentials.
         """
-        return self._pool.address.shown
+        return self._tables.url
 
     def create(self) -> None:
         """
@@ -57,73 +48,71 @@ class PostgresqlOutbox:
         Raises:
             Corrupt: If the schema holds the tables of another program.
         """
-        with self._pool.taken() as session, session.transaction() as transaction:
-            if not self._place.make(transaction):
-                transaction.run_script(self._queries["create"])
+        self._tables.create()
 
     def register(self, migration: str, rule: Rule) -> None:
         """
         Put a write on record.
         """
-        self._rows("register", {"migration": migration, **attrs.asdict(rule)})
+        self._tables.write("register", {"migration": migration, **attrs.asdict(rule)})
 
     def record(self, entry: Entry, holder: str, lease: float) -> Intent:
         """
         Store a new intent, never twice: where the answer is lost, it is not sent again.
         """
         values = _new(entry, State.CALLING, holder=holder, lease=lease)
-        with self._entered() as session, session.transaction() as transaction:
-            ((id_, sequence),) = transaction.run(self._queries["record"], values)
-            ((is_behind,),) = transaction.run(self._queries["behind"], {**values, "sequence": sequence})
+        with self._tables.transaction() as transaction:
+            ((id_, sequence),) = transaction.run(self._tables.queries["record"], values)
+            ((is_behind,),) = transaction.run(self._tables.queries["behind"], {**values, "sequence": sequence})
         return Intent(id=id_, entry=entry, sequence=sequence, state=State.CALLING, is_behind=is_behind)
 
     def transaction(self) -> "PostgresqlStatements":
         """
         Give what records intents through the application's connections.
         """
-        ((_, id_),) = self._rows("layout", {})
-        return PostgresqlStatements(self.url, id_, self._queries)
+        ((_, id_),) = self._tables.read("layout", {})
+        return PostgresqlStatements(self.url, id_, self._tables.queries)
 
     def done(self, intent: Intent) -> None:
         """
         Take an intent out.
         """
-        self._rows("done", {"id": intent.id})
+        self._tables.write("done", {"id": intent.id})
 
     def put_back(self, intent: Intent, pause: float, holder: str | None = None) -> None:
         """
         Write an intent's state, as `Outbox.put_back` says.
         """
         values = _left(intent, pause, holder)
-        if not self._rows("put_back", values) and holder is None:
+        if not self._tables.write("put_back", values) and holder is None:
             anew = {**attrs.asdict(intent.entry), **values, "sequence": intent.sequence, "age": intent.age}
-            self._rows("anew", anew)
+            self._tables.write("anew", anew)
 
     def take(self, migration: str, writes: Collection[str], holder: str, lease: float, limit: int) -> Sequence[Intent]:
         """
         Give intents whose time has come, and hold them.
         """
         wanted = {"writes": sorted(writes), "holder": holder, "lease": lease, "limit": limit}
-        rows = self._rows("take", {"migration": migration, **wanted})
+        rows = self._tables.write("take", {"migration": migration, **wanted})
         return [self._intent(row) for row in rows]
 
     def renew(self, ids: Collection[int], holder: str, lease: float) -> None:
         """
         Hold intents for longer.
         """
-        self._rows("renew", {"ids": list(ids), "holder": holder, "lease": lease})
+        self._tables.write("renew", {"ids": list(ids), "holder": holder, "lease": lease})
 
     def shortfalls(self, migration: str) -> Sequence[Shortfall]:
         """
         Count what is undelivered.
         """
-        return [_shortfall(row) for row in self._rows("shortfalls", {"migration": migration}, prefix="")]
+        return [_shortfall(row) for row in self._tables.read("shortfalls", {"migration": migration})]
 
     def dead(self, migration: str, limit: int) -> Sequence[Intent]:
         """
         List dead letters.
         """
-        return [self._intent(row) for row in self._rows("dead", {"migration": migration, "limit": limit}, prefix="")]
+        return [self._intent(row) for row in self._tables.read("dead", {"migration": migration, "limit": limit})]
 
     def revive(self, migration: str, states: Mapping[int, State], act: Act) -> Sequence[int]:
         """
@@ -142,49 +131,24 @@ class PostgresqlOutbox:
         """
         List what operators did.
         """
-        rows = self._rows("acts", {"migration": migration, "limit": limit}, prefix="")
+        rows = self._tables.read("acts", {"migration": migration, "limit": limit})
         return [Act(at=at, actor=actor, verb=verb, reason=why, ids=tuple(ids)) for at, actor, verb, why, ids in rows]
 
     def close(self) -> None:
         """
         Let go of the connections; may be called twice, and from any thread.
         """
-        self._pool.close()
+        self._tables.close()
 
     def _acted(self, query: str, values: Mapping[str, Any], act: Act) -> Sequence[int]:
-        with self._entered() as session, session.transaction() as transaction:
-            there = sorted(id_ for (id_,) in transaction.run(self._queries[query], values))
+        with self._tables.transaction() as transaction:
+            there = sorted(id_ for (id_,) in transaction.run(self._tables.queries[query], values))
             if there:
                 of = {"migration": values["migration"], **attrs.asdict(act), "ids": there}
-                transaction.run(self._queries["act"], of)
+                transaction.run(self._tables.queries["act"], of)
         return there
 
-    def _rows(self, query: str, values: Mapping[str, Any], *, prefix: str = DURABLY) -> Rows:
-        with self._entered() as session:
-            return session.run(prefix + self._queries[query], values, writes=bool(prefix))
-
-    @contextmanager
-    def _entered(self) -> Iterator[Session]:
-        with self._pool.taken() as session:
-            try:
-                if not self._is_checked:
-                    self._check_layout(session)
-                yield session
-            except NoTables as missing:
-                raise self._explained(session) from missing
-
-    def _check_layout(self, session: Session) -> None:
-        layouts = [layout for layout, _ in session.run(self._queries["layout"])]
-        if layouts != [LAYOUT]:
-            shown = ", ".join(map(str, layouts)) or "none"
-            raise Corrupt(f"{self.url} has an outbox of the layout {shown}; this version reads {LAYOUT}")
-        self._is_checked = True
-
-    def _explained(self, session: Session) -> StoreError:
-        schema = self._place.schema
-        ((_, _, is_filled, is_whole),) = session.run(self._queries["places"], {"name": schema})
-        if is_filled and not is_whole:  # whole means that another process has made it since
-            return Corrupt(f"{self.url} has a schema {schema} that is no outbox, or a damaged one")
+    def _missing(self, schema: str) -> Unavailable:
         return no_tables(f"{self.url}, schema {schema},")
 
     def _intent(self, row: tuple[Any, ...]) -> Intent:
@@ -267,7 +231,9 @@ class PostgresqlStatements:
 
     def _intent(self, entry: Entry, rows: Sequence[tuple[Any, ...]]) -> Intent:
         if not rows:
-            raise ConfigurationError(f"the connection is to another database than the outbox in {self._url}")
+            raise ConfigurationError(
+                f"the connection is to another database than the outbox in {self._url}, or a later library changed it"
+            )
         ((id_, sequence),) = rows
         return Intent(id=id_, entry=entry, sequence=sequence, state=State.PENDING)
 

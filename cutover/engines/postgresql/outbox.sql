@@ -72,7 +72,7 @@ ON CONFLICT (migration, flow, name) DO UPDATE
 -- statement's snapshot is older than that lock, so that an earlier write may be unseen: `behind` is asked afterwards.
 WITH counted AS (
     INSERT INTO cutover.lanes AS l (migration, flow, lane, last) SELECT %(migration)s, %(flow)s, %(lane)s, 1
-    WHERE %(outbox)s::text IS NULL OR EXISTS (SELECT FROM cutover.layout WHERE id = %(outbox)s)
+    WHERE %(outbox)s::text IS NULL OR EXISTS (SELECT FROM cutover.layout WHERE id = %(outbox)s AND cutover_mirror = 1)
     ON CONFLICT (migration, flow, lane) DO UPDATE SET last = l.last + 1
     RETURNING last
 )

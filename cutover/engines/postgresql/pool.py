@@ -12,16 +12,10 @@ from cutover.engines.postgresql.url import Address
 from cutover.errors import Unavailable
 from cutover.forks import PerProcess
 
-__all__ = ["DURABLY", "Pool"]
+__all__ = ["Pool"]
 
 CONNECTIONS: Final = 8
 PATIENCE: Final = 5.0  # seconds until one is free
-# Before a statement of the same round trip and transaction: durable whatever the database's default; stronger settings
-# are left alone.
-DURABLY: Final = (
-    "SELECT CASE WHEN current_setting('synchronous_commit') = 'off' "
-    "THEN set_config('synchronous_commit', 'on', true) END; "
-)
 
 
 class Pool:

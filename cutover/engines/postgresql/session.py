@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -140,17 +141,20 @@ class Session:
         return self._run_once(lambda connection: _column(connection, (QUICKLY + query).encode()), writes=writes)
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self, *, first: str = "") -> Iterator[Transaction]:
         """
         Run statements in one transaction: committed at the end of the block, rolled back where it raises.
 
         An error is in doubt only if COMMIT had been sent.
+
+        Args:
+            first: A statement without parameters that goes with BEGIN, in its round trip.
         """
         with self._entered() as link:
             begun: Transaction | None = None
             with translated(self.address.shown, in_doubt=lambda: begun is not None and begun.is_committing):
-                begun = link.attempted(_begun)
                 try:
+                    begun = link.attempted(partial(_begun, first))
                     yield begun
                     begun.commit()
                 except BaseException:
@@ -275,8 +279,8 @@ def connected(address: Address, closing: threading.Event) -> Connection:
     return connection
 
 
-def _begun(connection: Connection) -> Transaction:
-    connection.execute(BEGIN.encode())
+def _begun(first: str, connection: Connection) -> Transaction:
+    connection.execute(f"{BEGIN}; {first}".encode())
     return Transaction(connection)
 
 
