@@ -2,13 +2,11 @@
 Redis and Valkey when the real thing breaks: killed, frozen, restarted, cut off, subscribers thrown out.
 """
 
-import time
-
 import pytest
 import redis
 from servers.proxy import proxied
 
-from cutover.engines.redis import hints as redis_hints
+from cutover.engines import hint
 from cutover.engines.redis.store import RedisStore
 from cutover.errors import Unavailable
 from cutover.ports.store import Durability
@@ -358,19 +356,23 @@ def test_back_off(monkeypatch, own_valkey, opened):
     """
     Subscribing is tried again with growing pauses, not at each look.
     """
-    store = opened(own_valkey.url(NAME))
-    listener = redis_hints.Listener(store._client, "channel")
-    own_valkey.kill()
-    monkeypatch.setattr(redis_hints.CHANCE, "uniform", lambda least, most: most)
     pauses = []
-    for _ in range(4):
-        began = time.monotonic()
-        assert until(lambda began=began: listener._retry_at <= time.monotonic())
-        listener.listen()
-        pauses.append(round(listener._retry_at - time.monotonic(), 1))
-        assert not listener.listen()
 
-    assert pauses == sorted(set(pauses))
+    def longest(least, most):
+        pauses.append(most)
+        return most
+
+    monkeypatch.setattr(hint.CHANCE, "uniform", longest)
+    store = opened(own_valkey.url(NAME))
+    own_valkey.kill()
+    waiter = in_thread(lambda: store.wait(MIGRATION, seen=None, timeout=10 * PATIENCE))
+
+    def doubled():
+        tried = [pause for pause in pauses if pause != 1]  # 1 is the pause between two looks
+        return tried[:4] == [0.2, 0.4, 0.8, 1.6]
+
+    assert until(doubled)
+    assert waiter.is_alive()
 
 
 def test_connections_are_let_go(own_valkey):

@@ -16,11 +16,11 @@ from cutover.core.checkin import CheckIn, Fleet
 from cutover.core.snapshot import Head
 from cutover.engines.postgresql.errors import NoTables
 from cutover.engines.postgresql.fleet import fleet, fold, is_due, report_values
-from cutover.engines.postgresql.hint import Hint
+from cutover.engines.postgresql.hint import hint_of
 from cutover.engines.postgresql.schema import checked, explained, own_version, place_at, set_up
 from cutover.engines.postgresql.session import Rows, Session, Transaction
 from cutover.engines.postgresql.url import parse
-from cutover.engines.postgresql.watch import Watch
+from cutover.engines.watch import Watch
 from cutover.engines.writing import check_append, check_expected
 from cutover.errors import Corrupt, StoreError, Unavailable
 from cutover.forks import PerProcess
@@ -43,7 +43,7 @@ class PostgresqlStore:
         self._place = place_at(self._address)
         self._queries = self._place.queries
         self._session = Session(self._address)
-        self._watch = PerProcess(lambda: Watch(Hint(self._address, self._announce)))
+        self._watch = PerProcess(lambda: Watch(hint_of(self._address, self._announce)))
 
     @property
     def url(self) -> str:

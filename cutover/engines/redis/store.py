@@ -18,10 +18,12 @@ from cutover.core.canonical import encode
 from cutover.core.checkin import TOO_LATE, CheckIn, Fleet, totals_document
 from cutover.core.snapshot import Head
 from cutover.engines.redis.client import Client
-from cutover.engines.redis.hints import Glimpse, Listeners, head_text, listen_for_change
+from cutover.engines.redis.hint import hint_of
 from cutover.engines.redis.url import Target
+from cutover.engines.watch import Watch
 from cutover.engines.writing import check_append, check_expected, oldest_open, oldest_taken, sums
 from cutover.errors import Corrupt, StoreError, Unavailable
+from cutover.forks import PerProcess
 from cutover.ports.store import Durability, Reading
 
 __all__ = ["RedisStore", "opened"]
@@ -47,7 +49,7 @@ class RedisStore:
     def __init__(self, url: str) -> None:
         self._target = Target.parse(url)
         self._client = Client(self._target)
-        self._listeners = Listeners(self._client)
+        self._watches: PerProcess[dict[str, Watch]] = PerProcess(dict)
         self._word = (Durability.ACCEPTED, -WORD_HOLDS)
 
     @property
@@ -81,36 +83,29 @@ class RedisStore:
         """
         keys = (self._key(migration, "state"), self._key("migrations"), self._key(migration, "hashes"))
         runs = () if seen is None else (seen.epoch, seen.version, seen.hash)
+        watch = self._watch(migration)
+        mark = watch.mark(migration)
         reply = self._client.run("read", keys, migration, *runs)
-        return None if reply is None else self._read_reply(lambda: _reading(reply))
+        reading = None if reply is None else self._read_reply(lambda: _reading(reply))
+        watch.found(migration, None if reading is None else reading.head, mark)
+        return reading
 
     def wait(self, migration: str, *, seen: Head | None, timeout: float) -> None:
         """
         Return when the store may hold something else than *seen*, or after *timeout* seconds, or when closed.
 
-        Each thread that waits has a subscription of its own, kept for its next wait.
+        What is heard only shortens the pauses; a change that was not heard of is found after a second.
         """
-        if self._client.closed:
-            return
-        channel = self._key(migration, "changed")
-        listener = self._listeners.take(channel)
-        try:
-            listen_for_change(
-                listener,
-                seen=head_text(seen),
-                timeout=timeout,
-                glimpse=lambda: self._glimpse(migration),
-                closed=lambda: self._client.closed,
-            )
-        finally:
-            self._listeners.give_back(channel, listener)
+        if not self._client.closed:
+            self._watch(migration).wait(migration, seen, timeout, lambda: self._glimpse(migration))
 
     def close(self) -> None:
         """
         Let go of connections and wake every `wait`; may be called twice, and from any thread.
         """
         self._client.close()
-        self._listeners.close()
+        for watch in list((self._watches.peek() or {}).values()):
+            watch.close()
 
     def append(
         self,
@@ -131,7 +126,7 @@ class RedisStore:
         check_append(expect, head, secret)
         keys = [self._key(migration, "state"), self._key("migrations")]
         keys += [self._key(migration, "hashes"), self._key(migration, "changes")]
-        at = (migration, self._key(migration, "changed"), head_text(expect), head.epoch, head.version, head.hash)
+        at = (migration, self._key(migration, "changed"), _head_text(expect), head.epoch, head.version, head.hash)
         asks = self._is_stale() or self._word[0] is Durability.DURABLE_ON_NODE
         put = (*at, change, snapshot, secret or b"")
         try:
@@ -185,12 +180,25 @@ class RedisStore:
     def _key(self, *parts: str) -> str:
         return ":".join((f"{{{self._target.prefix}}}", *parts))
 
-    def _glimpse(self, migration: str) -> Glimpse:
+    def _watch(self, migration: str) -> Watch:
+        watches = self._watches.get()
+        watch = watches.get(migration)
+        if watch is None:
+            hint = hint_of(self._client, self._key(migration, "changed"), migration)
+            watch = watches.setdefault(migration, Watch(hint))
+        if self._client.closed:  # meanwhile, by another thread
+            watch.close()
+        return watch
+
+    def _glimpse(self, migration: str) -> Head | str | None:
+        """
+        Give the head alone, or the name of the error that a read would raise.
+        """
         try:
             row = self._client.call("HMGET", self._key(migration, "state"), "epoch", "version", "hash")
+            return None if row[0] is None else self._read_reply(lambda: _head([part.decode() for part in row]))
         except StoreError as error:
-            return f"!{type(error).__name__}"
-        return "" if row[0] is None else b" ".join(part or b"" for part in row).decode(errors="replace")
+            return type(error).__name__
 
     def _offered(self) -> Durability:
         try:
@@ -216,6 +224,10 @@ def _worth(flushed: Any, policy: Any) -> Durability:
     if refused or flushed[0] < 1 or policy[1:] != [b"always"]:
         return Durability.ACCEPTED
     return Durability.DURABLE_ON_NODE
+
+
+def _head_text(head: Head | None) -> str:
+    return "" if head is None else f"{head.epoch} {head.version} {head.hash}"
 
 
 def _head(parts: Sequence[str]) -> Head | None:

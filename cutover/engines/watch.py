@@ -1,5 +1,5 @@
 """
-Waiting for a change in PostgreSQL: what is heard shortens the pauses between two looks, and what is found is the truth.
+Waiting for a change: what is heard shortens the pauses between two looks, and what is found is the truth.
 """
 
 import time
@@ -10,26 +10,27 @@ import attrs
 
 from cutover.chance import CHANCE
 from cutover.core.snapshot import Head
-from cutover.engines.postgresql.hint import Hint, Mark
+from cutover.engines.hint import Hint, Mark
 
 __all__ = ["Watch"]
 
 POLL: Final = 1.0  # seconds between two looks, whatever was heard or not
-FRESH: Final = 0.1  # seconds after a read in which waiting need not look first
+FRESH: Final = 0.1  # seconds after a look in which waiting need not look first, where nobody listens
 
 
 @attrs.frozen
 class _Found:
     """
-    What the last read of a migration found.
+    What the last look at a migration found.
 
     Attributes:
+        head: None where there was no such migration.
         mark: What had been heard before it.
         at: When it was, by the monotonic clock.
         unheard: It found a change that had not been heard of, and may yet be.
     """
 
-    head: Head
+    head: Head | None
     mark: Mark
     at: float
     unheard: bool
@@ -50,9 +51,9 @@ class Watch:
         """
         return self._hint.mark(migration)
 
-    def found(self, migration: str, head: Head, mark: Mark) -> None:
+    def found(self, migration: str, head: Head | None, mark: Mark) -> None:
         """
-        Take note of what a read found. A change that is still unheard of at the next read means that nobody listens.
+        Take note of what a look found. A change that is still unheard of at the next look means that nobody listens.
         """
         before = self._found.get(migration)
         heard_nothing = before is not None and before.mark == mark
@@ -73,11 +74,12 @@ class Watch:
         if not isinstance(first, str) and first != seen:
             return
         while not self._hint.is_closed and (left := deadline - time.monotonic()) > 0:
-            is_hinted = self._hint.wait(migration, mark, min(left, POLL * CHANCE.uniform(0.8, 1)))
-            if is_hinted or self._hint.is_closed or time.monotonic() >= deadline:
-                return  # whoever was told of a change asks for it anyhow: no glimpse before
-            mark = self._hint.mark(migration)
-            if glimpse() != first:
+            self._hint.wait(migration, mark, min(left, POLL * CHANCE.uniform(0.8, 1)))
+            is_told = self._hint.mark(migration).heard != mark.heard
+            if is_told or self._hint.is_closed or time.monotonic() >= deadline:
+                return  # a caller that was told of a change reads it anyhow: no look before
+            mark, found = self._look(migration, glimpse)
+            if found != first:
                 return
 
     def close(self) -> None:
@@ -90,9 +92,18 @@ class Watch:
         self, migration: str, seen: Head | None, glimpse: Callable[[], Head | str | None]
     ) -> tuple[Mark, Head | str | None]:
         """
-        Look first, unless a read has just done so: then whatever was heard since it began counts.
+        Look first, unless a look has just done so, or somebody listens since: then it counts what was heard after it.
         """
         last = self._found.get(migration)
-        if last is not None and last.head == seen and time.monotonic() - last.at < FRESH:
-            return last.mark, seen
-        return self._hint.mark(migration), glimpse()
+        if last is not None and last.head == seen:
+            fresh = POLL if self._hint.is_live else FRESH
+            if time.monotonic() - last.at < fresh:
+                return last.mark, seen
+        return self._look(migration, glimpse)
+
+    def _look(self, migration: str, glimpse: Callable[[], Head | str | None]) -> tuple[Mark, Head | str | None]:
+        mark = self._hint.mark(migration)
+        found = glimpse()
+        if not isinstance(found, str):
+            self.found(migration, found, mark)
+        return mark, found
