@@ -1,3 +1,3 @@
 """
-Where lasting things live, behind `cutover.homes`: one file an engine, one protocol, one registry of URLs.
+Where lasting things live, behind `cutover.homes`: ids, threads, and the handle that applications hold.
 """

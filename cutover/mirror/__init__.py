@@ -1,3 +1,3 @@
 """
-Writes that reach both sides: the outbox that keeps what is to be written, one file an engine, and what goes into it.
+What the arguments and the functions of a mirrored write are.
 """
