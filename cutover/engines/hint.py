@@ -57,7 +57,7 @@ class Hint:
     """
 
     def __init__(self, subscribe: "Subscription | None", endings: tuple[type[Exception], ...]) -> None:
-        self.closing = threading.Event()
+        self.closing: threading.Event = threading.Event()
         self.is_live: bool = False
         self.is_deaf: bool = False
         self._subscribe = subscribe

@@ -53,8 +53,8 @@ class Tables:
         parameters: Mapping[str, str] | None = None,
     ) -> None:
         address = parse(url)
-        self.place = Place(address, queries, suffix)
-        self.queries = self.place.queries
+        self.place: Place = Place(address, queries, suffix)
+        self.queries: Queries = self.place.queries
         self._pool = Pool(attrs.evolve(address, notify=False, parameters={**address.parameters, **(parameters or {})}))
         self._what = what
         self._missing = missing
