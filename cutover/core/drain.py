@@ -16,7 +16,7 @@ import attrs
 
 from cutover.core.backend import Backend
 from cutover.core.checkin import MOST_RAN, CheckIn, InstanceState
-from cutover.core.drain_part import Drain
+from cutover.core.drain_book import Drain
 from cutover.core.visit import SKEW, Order
 
 __all__ = ["Draining", "Reach", "draining", "reach"]

@@ -1,33 +1,64 @@
 """
 What the ledger says of drains: after which changes visits may go on, on a side that the dials no longer give them.
 
-Read change by change, and kept small: of a ledger of years only those changes stay whose visits no later change
-accounts for.
+Of each flow of a journey and each side the last such change is kept. That is a bound: a later change may have turned
+the dial back, and then fewer visits go on than are told. No visit that goes on is left out.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from itertools import groupby
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import attrs
 
 from cutover.core.backend import Backend
+from cutover.core.bucketing import PARTS
 from cutover.core.checkin import LEASE
-from cutover.core.drain_part import UNKNOWN, Drain, Level, Part, Step, Stretch, common
 from cutover.core.instants import parse_instant
 from cutover.core.ledger import Change
 from cutover.core.renames import former_names, rename_keys, renames
+from cutover.core.visit import Order
 
-__all__ = ["DrainBook"]
+__all__ = ["Drain", "DrainBook", "Stretch"]
 
 NEW, OLD = Backend.NEW, Backend.OLD
 MATTERS: Final = frozenset({"definition", "dials", "cohorts", "overrides", "evictions", "epoch"})
-TURNS: Final = frozenset({"dials", "cohorts", "evictions", "work", "frozen", "turned"})
 
 Place = tuple[str, str]  # a journey and a flow, which it may have left since
+Level = Mapping[str | None, int]  # effective parts by cohort; under None for keys without a dial of a cohort's own
 Override = tuple[int, Backend]  # the position of a key, and where it was put
 V = TypeVar("V")
+
+
+class Stretch(NamedTuple):
+    """
+    Versions in which a journey had one ttl.
+
+    Attributes:
+        ended: The change that they ended with.
+        settled: Until when an instance that has closed since, or was declared dead, may have run one of them.
+        ttl: How long a visit could live that was entered in them.
+    """
+
+    ended: Order
+    settled: datetime
+    ttl: timedelta
+
+
+@attrs.frozen(kw_only=True)
+class Drain:
+    """
+    A change after which visits of a flow may go on, on a side which the dials no longer give them.
+
+    Attributes:
+        at: When it was made.
+        stretches: In which the visits may have been entered; the last ends with the change.
+    """
+
+    side: Backend
+    version: int
+    at: datetime
+    stretches: tuple[Stretch, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -38,16 +69,19 @@ class _Journey:
 
 
 @attrs.frozen(kw_only=True)
-class _Before:
+class _Part:
     """
-    What a change may alter, as it was.
+    A flow of a journey, from when visits may first hold its side.
+
+    Attributes:
+        level: What holds for it. A cohort that once had a dial of its own is followed for ever.
+        drains: The last on each side.
+        left: The stretches in which visits could be given its side, if it has left the journey.
     """
 
-    epoch: int
-    journeys: Mapping[str, _Journey]
-    parts: Mapping[Place, Part]
-    digests: frozenset[str]
-    named: Mapping[tuple[str, str], Override]  # by flow and digest
+    level: Level
+    drains: Mapping[Backend, Drain] = attrs.field(factory=dict)
+    left: tuple[Stretch, ...] | None = None
 
 
 class DrainBook:
@@ -64,7 +98,7 @@ class DrainBook:
         self._of: dict[str, _Journey] = {}  # by flow
         self._former: dict[str, str] = {}  # by a name that a flow had before, the name that it has
         self._ended: dict[str, tuple[Stretch, ...]] = {}  # by journey, those before its last ttl
-        self._parts: dict[Place, Part] = {}
+        self._parts: dict[Place, _Part] = {}
 
     def extended(self, changes: Iterable[Change]) -> "DrainBook":
         """
@@ -75,14 +109,9 @@ class DrainBook:
         book._dials, book._parts, book._ended = dict(self._dials), dict(self._parts), dict(self._ended)
         book._cohorts = {flow: dict(own) for flow, own in self._cohorts.items()}
         book._overrides = {flow: dict(own) for flow, own in self._overrides.items()}
-        book._journeys, book._of = self._journeys, self._of  # never changed, only replaced
-        book._former = self._former
-        for only_turns, run in groupby(changes, _only_turns):
-            if only_turns:
-                book._take_turns(run)
-            else:
-                for change in run:
-                    book._take(change)
+        book._journeys, book._of, book._former = self._journeys, self._of, self._former  # never changed, only replaced
+        for change in changes:
+            book._take(change)
         return book
 
     def drains(self) -> dict[str, tuple[Drain, ...]]:
@@ -91,39 +120,9 @@ class DrainBook:
         """
         found: dict[str, tuple[Drain, ...]] = {}
         for (_, flow), part in self._parts.items():
-            if flow in self._dials and (drains := tuple(part.all())):
-                found[flow] = (*found.get(flow, ()), *drains)
+            if flow in self._dials and part.drains:
+                found[flow] = (*found.get(flow, ()), *part.drains.values())
         return found
-
-    def _take_turns(self, run: Iterable[Change]) -> None:
-        """
-        Learn what changes say that turn dials and do nothing else, at once: most of a ledger is such.
-        """
-        together = {flow: self._with(flow) for _, flow in self._parts}
-        steps: dict[tuple[str, ...], list[Step]] = {members: [] for members in together.values()}
-        for change in run:
-            effects = change.effects
-            dials, cohorts, evictions = (
-                effects.get("dials", {}),
-                effects.get("cohorts", {}),
-                effects.get("evictions", {}),
-            )
-            _merge(self._dials, dials, int)
-            if cohorts:
-                _merge_twice(self._cohorts, cohorts, int)
-            for members in {together[flow] for flow in (*dials, *cohorts, *evictions) if flow in together}:
-                steps[members].append(Step(change, self._level(members), evictions))
-        for place in self._parts:
-            if taken := steps[together[place[1]]]:
-                self._parts[place] = self._turned(place, taken)
-
-    def _turned(self, place: Place, steps: Sequence[Step]) -> Part:
-        (name, flow), part = place, self._parts[place]
-
-        def stretches(change: Change) -> tuple[Stretch, ...]:
-            return self._stretches(name, self._journeys[name], change) if part.left is None else part.left
-
-        return part.turned(flow, steps, stretches)
 
     def _take(self, change: Change) -> None:
         if change.verb == "dead":
@@ -132,11 +131,12 @@ class DrainBook:
         if MATTERS.isdisjoint(effects):
             return
         self._rename(effects)
-        before = self._remembered(effects)
+        epoch, journeys, overrides = self._epoch, self._journeys, self._named(effects)
         self._merge(effects)
-        ended = self._end_stretches(before, change)
-        for place in self._touched(effects, before):
-            self._turn(place, before, ended, change)
+        ended = self._end_stretches(journeys, change)
+        is_adopted = epoch != self._epoch
+        for place in self._touched(effects, everywhere=is_adopted or journeys is not self._journeys):
+            self._turn(place, ended, overrides.get(place[1], {}), change, is_adopted=is_adopted)
 
     # -- the state --
 
@@ -174,146 +174,141 @@ class DrainBook:
         journey = self._of.get(flow)
         return journey.flows if journey is not None and journey.together else (flow,)
 
-    def _level(self, members: Iterable[str]) -> dict[str | None, int]:
-        together = [(self._dials.get(member, 0), self._cohorts.get(member, {})) for member in members]
-        level: dict[str | None, int] = {None: min([dial for dial, _ in together])}
-        for _, cohorts in together:
-            for cohort in cohorts:
-                level[cohort] = min([own.get(cohort, dial) for dial, own in together])
+    def _level(self, flow: str) -> dict[str | None, int]:
+        together = [(self._dials.get(member, 0), self._cohorts.get(member, {})) for member in self._with(flow)]
+        level: dict[str | None, int] = {None: min(dial for dial, _ in together)}
+        for cohort in {cohort for _, cohorts in together for cohort in cohorts}:
+            level[cohort] = min(own.get(cohort, dial) for dial, own in together)
         return level
 
-    def _named(self, flow: str, digest: str) -> Override | None:
-        together = self._with(flow)
-        found = [own[digest] for member in together if digest in (own := self._overrides.get(member, {}))]
+    def _named(self, effects: Mapping[str, Any]) -> dict[str, dict[str, Override | None]]:
+        """
+        Give by flow and key the overrides that hold, of those that a change may alter.
+        """
+        if "epoch" in effects or "journeys" in effects.get("definition", {}):
+            digests = {digest for own in self._overrides.values() for digest in own}
+        else:
+            given = effects.get("overrides", {}).items()
+            digests = {digest for flow, own in given for digest in (own or self._overrides.get(flow, {}))}
+        return {flow: {d: self._override_of(flow, d) for d in digests} for _, flow in self._parts} if digests else {}
+
+    def _override_of(self, flow: str, digest: str) -> Override | None:
+        together = (self._overrides.get(member, {}) for member in self._with(flow))
+        found = [own[digest] for own in together if digest in own]
         return min(found, key=lambda override: override[1] is NEW, default=None)  # where they differ, OLD wins
+
+    def _are_all_on(self, side: Backend, flow: str, level: Level) -> bool:
+        """
+        Tell whether every key gets this side, so that no visit can be on it against the dials.
+        """
+        overrides = (own for member in self._with(flow) for own in self._overrides.get(member, {}).values())
+        parts = PARTS if side is NEW else 0
+        return all(one == parts for one in level.values()) and all(put is side for _, put in overrides)
 
     # -- a change --
 
-    def _remembered(self, effects: Mapping[str, Any]) -> _Before:
-        if "epoch" in effects or "journeys" in effects.get("definition", {}):
-            digests = frozenset(digest for own in self._overrides.values() for digest in own)
-        else:
-            given = effects.get("overrides", {}).items()
-            digests = frozenset(d for flow, own in given for d in (own or self._overrides.get(flow, {})))
-        flows = {flow for _, flow in self._parts} if digests else ()
-        named = {(f, d): override for f in flows for d in digests if (override := self._named(f, d)) is not None}
-        parts = dict(self._parts)
-        return _Before(epoch=self._epoch, journeys=self._journeys, parts=parts, digests=digests, named=named)
-
-    def _touched(self, effects: Mapping[str, Any], before: _Before) -> Iterable[Place]:
-        places = dict.fromkeys((*before.parts, *((name, f) for name, j in self._journeys.items() for f in j.flows)))
-        if before.epoch != self._epoch or before.journeys is not self._journeys:
-            return places
+    def _touched(self, effects: Mapping[str, Any], *, everywhere: bool) -> Iterable[Place]:
+        if everywhere:
+            joined = ((name, flow) for name, journey in self._journeys.items() for flow in journey.flows)
+            return dict.fromkeys((*self._parts, *joined))
         given = (flow for name in ("dials", "cohorts", "overrides", "evictions") for flow in effects.get(name, {}))
         flows = {member for flow in given for member in self._with(flow)}
-        return [place for place in places if place[1] in flows]
+        return [place for place in self._parts if place[1] in flows]
 
-    def _end_stretches(self, before: _Before, change: Change) -> Mapping[str, tuple[Stretch, ...]]:
+    def _end_stretches(self, journeys: Mapping[str, _Journey], change: Change) -> Mapping[str, tuple[Stretch, ...]]:
         """
         Give by journey the stretches in which a visit may have been entered before a change.
         """
         ended = dict(self._ended)
-        for name, journey in before.journeys.items():
-            ended[name] = self._stretches(name, journey, change)
+        for name, journey in journeys.items():
+            # Of two stretches the later one lasts longer, unless its ttl is shorter.
+            longer = (stretch for stretch in self._ended.get(name, ()) if stretch.ttl > journey.ttl)
+            ended[name] = (*longer, Stretch((self._epoch, change.version), change.at + LEASE, journey.ttl))
             now = self._journeys.get(name)
             if now is None or now.ttl != journey.ttl:
                 self._ended[name] = ended[name]
         return ended
 
-    def _stretches(self, name: str, journey: _Journey, change: Change) -> tuple[Stretch, ...]:
-        # Of two stretches the later one lasts longer, unless its ttl is shorter.
-        longer = (stretch for stretch in self._ended.get(name, ()) if stretch.ttl > journey.ttl)
-        return (*longer, Stretch((self._epoch, change.version), change.at + LEASE, journey.ttl))
-
-    def _turn(self, place: Place, before: _Before, ended: Mapping[str, tuple[Stretch, ...]], change: Change) -> None:
-        name, flow = place
-        part, level = before.parts.get(place), self._level(self._with(flow))
-        if part is None:
-            part = self._newcomer(name, before)
-        if part is None:
-            self._parts[place] = Part(level=level)
-            return
-        stretches = ended[name] if part.left is None else part.left
-        is_in = flow in self._flows(name)
-        if is_in and part.left is not None:
-            part, stretches = attrs.evolve(part, left=None), ended[name]
-            # What its visits hold by now depends on what they met while it was away.
-            for side in (NEW, OLD):
-                part = part.named(Drain.after(change, side, UNKNOWN, stretches))
-        part = self._renamed(part, place, level, before, stretches, change)
-        if self._is_adopted(before):
-            part = attrs.evolve(part, level=dict.fromkeys(part.level, 0))
-        step = Step(change, level, change.effects.get("evictions", {}))
-        part = part.turned(flow, [step], lambda _: stretches)
-        if not is_in and part.left is None:
-            part = attrs.evolve(part, left=stretches)
-        self._parts[place] = part
-
-    def _flows(self, journey: str) -> tuple[str, ...]:
-        return self._journeys[journey].flows if journey in self._journeys else ()
-
-    def _is_adopted(self, before: _Before) -> bool:
-        # What routers ran of another history is not in this ledger. Visits on NEW are evicted; the others may be
-        # anywhere that the dials now call NEW.
-        return before.epoch != self._epoch
-
-    def _newcomer(self, journey: str, before: _Before) -> Part | None:
-        """
-        Give the part that a flow which comes into a journey begins with: visits on their way take it along.
-        """
-        others = self._others(journey, before)
-        if not others or not self._journeys[journey].together:
-            return None
-        return common([before.parts[journey, flow] for flow in others])
-
-    def _others(self, journey: str, before: _Before) -> tuple[str, ...]:
-        return tuple(flow for flow in self._flows(journey) if (journey, flow) in before.parts)
-
-    def _renamed(
+    def _turn(
         self,
-        part: Part,
         place: Place,
-        level: Level,
-        before: _Before,
-        stretches: tuple[Stretch, ...],
+        ended: Mapping[str, tuple[Stretch, ...]],
+        overrides: Mapping[str, Override | None],
         change: Change,
-    ) -> Part:
-        """
-        Add the drains of those keys that overrides send elsewhere.
-        """
-        name, flow = place
-        is_adopted = self._is_adopted(before)
-        known = (flow,) if place in before.parts else self._others(name, before)
-        for digest in before.digests:
-            were, now = {before.named.get((one, digest)) for one in known}, self._named(flow, digest)
-            if were == {now} and not is_adopted:
-                continue  # its dial may have been turned, which is another drain
-            key = next((override for override in (*were, now) if override is not None), None)
-            if key is None:
-                continue
-            sides_after = _possible(now, key, level)
-            sides_before = {OLD} if is_adopted else set().union(*(_possible(was, key, part.level) for was in were))
-            for side, other in ((NEW, OLD), (OLD, NEW)):
-                if other in sides_after and side in sides_before:
-                    part = part.named(Drain.after(change, side, UNKNOWN, stretches))
-                elif other in sides_after:
-                    part = part.remembered(side)
-        return part
+        *,
+        is_adopted: bool,
+    ) -> None:
+        (name, flow), part, level = place, self._parts.get(place), self._level(place[1])
+        is_in = name in self._journeys and flow in self._journeys[name].flows
+        came = part is None or (is_in and part.left is not None)
+        if part is None:
+            if name not in ended:  # the journey is new, and has no visits
+                self._parts[place] = _Part(level=level)
+                return
+            part = _Part(level=level)
+        stretches = ended[name] if part.left is None or came else part.left
+        # Visits on their way take a flow along that comes in; its side depends on what they met before.
+        sides = {NEW, OLD} if came else set(_left(part.level, level, is_adopted=is_adopted))
+        for digest, was in overrides.items():
+            sides |= _left_by_name(was, self._override_of(flow, digest), part.level, level, is_adopted=is_adopted)
+        made = {side: Drain(side=side, version=change.version, at=change.at, stretches=stretches) for side in sides}
+        drains = {**part.drains, **made}
+        if flow in change.effects.get("evictions", {}) or self._are_all_on(NEW, flow, level):
+            drains.pop(NEW, None)
+        if self._are_all_on(OLD, flow, level):
+            drains.pop(OLD, None)
+        self._parts[place] = _Part(
+            level={**dict.fromkeys(part.level, level[None]), **level},
+            drains=drains,
+            left=None if is_in else stretches,
+        )
 
     def _wait_for_dead(self, seen: datetime, declared: datetime) -> None:
         """
         Count an instance that was last heard of before a change came to it as running the older version until now.
         """
 
-        def later(stretch: Stretch) -> Stretch:
-            return stretch._replace(settled=max(stretch.settled, declared)) if seen < stretch.settled else stretch
+        def later(stretches: tuple[Stretch, ...]) -> tuple[Stretch, ...]:
+            return tuple(
+                stretch._replace(settled=max(stretch.settled, declared)) if seen < stretch.settled else stretch
+                for stretch in stretches
+            )
 
-        self._ended = {name: tuple(map(later, ended)) for name, ended in self._ended.items()}
-        self._parts = {place: part.extended(later) for place, part in self._parts.items()}
+        self._ended = {name: later(ended) for name, ended in self._ended.items()}
+        for place, part in self._parts.items():
+            drains = {
+                side: attrs.evolve(drain, stretches=later(drain.stretches)) for side, drain in part.drains.items()
+            }
+            left = None if part.left is None else later(part.left)
+            self._parts[place] = attrs.evolve(part, drains=drains, left=left)
 
 
-def _only_turns(change: Change) -> bool:
-    return change.verb != "dead" and TURNS.issuperset(change.effects)
+def _left(before: Level, after: Level, *, is_adopted: bool) -> Iterator[Backend]:
+    """
+    Give the sides that some key leaves with a dial.
+
+    What routers ran of another history is not in this ledger. Its visits on NEW are evicted; the others may be anywhere
+    that the dials now call NEW.
+    """
+    for cohort in {*before, *after}:
+        was = 0 if is_adopted else before.get(cohort, before[None])
+        now = after.get(cohort, after[None])
+        if was != now:
+            yield NEW if now < was else OLD
+
+
+def _left_by_name(
+    was: Override | None, now: Override | None, before: Level, after: Level, *, is_adopted: bool
+) -> set[Backend]:
+    """
+    Give the sides that a key leaves with its override.
+    """
+    key = was or now
+    if key is None or (was == now and not is_adopted):
+        return set()  # its dial may have been turned, which is another matter
+    sides_before = {OLD} if is_adopted else _possible(was, key, before)
+    sides_after = _possible(now, key, after)
+    return {side for side, other in ((NEW, OLD), (OLD, NEW)) if side in sides_before and other in sides_after}
 
 
 def _possible(override: Override | None, key: Override, level: Level) -> set[Backend]:

@@ -14,7 +14,7 @@ from strategies import NOON
 from cutover.core.backend import Backend
 from cutover.core.checkin import LEASE, MOST_RAN, CheckIn, InstanceState, Ran
 from cutover.core.drain import draining, reach
-from cutover.core.drain_part import Drain, Stretch
+from cutover.core.drain_book import Drain, Stretch
 from cutover.core.snapshot import Head
 from cutover.core.visit import SKEW
 
@@ -37,7 +37,7 @@ def drain(version=5, *, side=Backend.NEW, stretches=None):
     Make the drain of a change that was made at noon.
     """
     stretches = stretches or (Stretch((1, version), NOON + LEASE, TTL),)
-    return Drain(side=side, version=version, at=NOON, level=0, stretches=stretches)
+    return Drain(side=side, version=version, at=NOON, stretches=stretches)
 
 
 def only(drains, reports, states=None, *, now=NOON):
