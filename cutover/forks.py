@@ -17,7 +17,8 @@ FORK_PATIENCE: Final = 2.0  # seconds that a fork waits; a disk that hangs must 
 
 class PerProcess(Generic[T]):
     """
-    Something that each process makes for itself on first use.
+    Something that each process makes for itself on first use. Closing counts as a use: a thread that is about to use it
+    for the first time then finds it closed.
 
     What was made before a fork is never touched in the child, and stays referenced there so that it is not finalised
     either. The process id is compared, because some servers fork without calling Python's hooks.
@@ -34,12 +35,6 @@ class PerProcess(Generic[T]):
         pid = os.getpid()
         made = self._made.get(pid)
         return self._made.setdefault(pid, self._make()) if made is None else made
-
-    def peek(self) -> T | None:
-        """
-        Give this process's own, or None where it was never made.
-        """
-        return self._made.get(os.getpid())
 
 
 class Gate:

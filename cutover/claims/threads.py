@@ -36,8 +36,7 @@ class Threads:
         Raises:
             Unavailable: If its turn did not come in time, or all was closed; the call was not made.
         """
-        if self._closed:
-            raise Unavailable(f"the homes in {self._shown} were closed")
+        self._check_open()
         deadline = time.monotonic() + PATIENCE
 
         def in_time() -> T:
@@ -45,13 +44,21 @@ class Threads:
                 raise Unavailable(f"{self._shown} is busy with what other tasks asked for")
             return work(*args)
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool.get(), in_time)
+        loop = asyncio.get_running_loop()
+        try:
+            called = loop.run_in_executor(self._pool.get(), in_time)
+        except RuntimeError:  # shut down meanwhile, by another thread
+            self._check_open()
+            raise
+        return await called
 
     def close(self) -> None:
         """
         Let the threads end when they have done what they were given.
         """
         self._closed = True
-        pool = self._pool.peek()
-        if pool is not None:
-            pool.shutdown(wait=False)
+        self._pool.get().shutdown(wait=False)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable(f"the homes in {self._shown} were closed")

@@ -53,10 +53,8 @@ class Pool:
         Let go of all connections, and end what waits for them; may be called twice, and from any thread.
         """
         self._closed = True
-        sessions = self._sessions.peek()
-        if sessions is not None:
-            for session in sessions.all:
-                session.close()
+        for session in self._sessions.get().all:
+            session.close()
 
 
 class _Sessions:

@@ -166,9 +166,7 @@ class Session:
         Let go of the connection, and end what waits for it.
         """
         self._closed = True
-        link = self._links.peek()
-        if link is not None:
-            link.close()
+        self._links.get().close()
 
     def _run_once(self, work: Callable[[Connection], T], *, writes: bool) -> T:
         is_sent = False

@@ -92,9 +92,7 @@ class PostgresqlStore:
         Let go of the connections and wake every `wait`; may be called twice, and from any thread.
         """
         self._session.close()
-        watch = self._watch.peek()
-        if watch is not None:
-            watch.close()
+        self._watch.get().close()
 
     def append(
         self,

@@ -120,7 +120,7 @@ class Client:
         Let go of every connection that nobody uses now; the others follow when they come back.
         """
         self.closed = True
-        idle = self._idle.peek()
+        idle = self._idle.get()
         while idle:
             _pop_and_disconnect(idle)
 

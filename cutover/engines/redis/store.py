@@ -104,7 +104,7 @@ class RedisStore:
         Let go of connections and wake every `wait`; may be called twice, and from any thread.
         """
         self._client.close()
-        for watch in list((self._watches.peek() or {}).values()):
+        for watch in list(self._watches.get().values()):
             watch.close()
 
     def append(

@@ -167,9 +167,7 @@ class HttpStore:
         """
         self._closed = True
         self._wake.get().set()
-        link = self._link.peek()
-        if link is not None:
-            link.close()
+        self._link.get().close()
 
     def append(
         self,

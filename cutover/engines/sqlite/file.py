@@ -126,9 +126,7 @@ class SqliteFile:
         Let go of the file and wake all that wait; may be called twice, and from any thread.
         """
         self._closed = True
-        handle = self._handles.peek()
-        if handle is not None:
-            handle.close()
+        self._handles.get().close()
 
     def _transaction(self, begin: str, patience: float) -> AbstractContextManager[sqlite3.Connection]:
         self._check_open()
@@ -187,15 +185,16 @@ class _Handle:
             return (str(error),)
         return (self._opened, version, self.commits, status.st_ino, status.st_size, status.st_mtime_ns)
 
-    def roll_back(self) -> None:
+    def leave(self) -> None:
         """
-        End what was begun and not committed; a connection that cannot do that is let go of.
+        End what was begun and not committed. The connection is dropped if it cannot do that, or was to be closed meanwhile.
         """
-        if self._connection is None or not self._connection.in_transaction:
-            return
         try:
-            self._connection.execute("ROLLBACK")
+            if self._connection is not None and self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
         except sqlite3.Error:
+            self.drop()
+        if self.closed.is_set():
             self.drop()
 
     def drop(self) -> None:
@@ -227,7 +226,7 @@ def _transaction(handle: _Handle, begin: str, deadline: float) -> Iterator[sqlit
             yield connection
             _commit(connection, handle, deadline)
         finally:
-            handle.roll_back()
+            handle.leave()
             GATE.release()
 
 
@@ -240,7 +239,7 @@ def _enter(handle: _Handle, begin: str, deadline: float) -> sqlite3.Connection:
         try:
             return _begin(handle, begin)
         except BaseException as error:
-            handle.roll_back()
+            handle.leave()
             GATE.release()
             if not is_busy(error) or not _may_retry(handle, deadline):
                 raise

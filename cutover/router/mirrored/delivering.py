@@ -135,18 +135,17 @@ class Mirror:
         End the thread; what is under way may end within so many seconds, and stays in the outbox otherwise.
         """
         self._closed = True
-        own = self._own.peek()
-        if own is not None:
-            own.stopping.set()
-            own.wake.set()
-            until = monotonic() + within
-            if own.thread is not None:
-                own.thread.join(within)
-            while (own.held or own.settling) and monotonic() < until:
-                own.wake.wait(0.02)
-                own.wake.clear()
-            if own.held or own.settling:
-                return  # whoever is under way still tells the outbox
+        own = self._own.get()
+        own.stopping.set()
+        own.wake.set()
+        until = monotonic() + within
+        if own.thread is not None:
+            own.thread.join(within)
+        while (own.held or own.settling) and monotonic() < until:
+            own.wake.wait(0.02)
+            own.wake.clear()
+        if own.held or own.settling:
+            return  # whoever is under way still tells the outbox
         self.outbox.close()
 
     # -- what calls do --
