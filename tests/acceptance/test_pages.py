@@ -11,7 +11,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -27,16 +29,21 @@ SAME = doctest.OutputChecker()
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 LOOKING = re.compile(r"cutover (status|instances|metrics|explain|mismatches)\b|cutover emergency$")
 PATIENCE = 60.0  # seconds until what a process tells the store every few seconds must be seen
+LONGEST = 180.0  # seconds for one block
 END = "-- end of the command --"
 
 
 class Reader:
     """
     Somebody who follows a page to the letter, in an empty folder.
+
+    Attributes:
+        longest: How many seconds a block may take.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.longest = LONGEST
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("CUTOVER", "XDG", "PROM"))}
         scripts = str(Path(sys.executable).parent)
         self.environment = {
@@ -66,16 +73,31 @@ class Reader:
         """
         End the two processes, and what they started.
         """
+        self._kill()
         for process in (self.shell, self.python):
-            process.stdin.close()
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(BrokenPipeError):
+                process.stdin.close()
             process.wait(10)
             process.stdout.close()
 
     def follow(self, block):
         """
-        Do what a block says; give what was wrong, or nothing.
+        Do what a block says; give what was wrong, or nothing. A block that goes on for too long is killed.
         """
+        watch = threading.Timer(self.longest, self._kill)
+        watch.start()
+        try:
+            return self._follow(block)
+        finally:
+            watch.cancel()
+            watch.join()
+
+    def _kill(self):
+        for process in (self.shell, self.python):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def _follow(self, block):
         if block.name:
             (self.folder / block.name).write_text(block.body)
         elif block.language == "python":
@@ -96,7 +118,8 @@ class Reader:
         request = json.dumps({"source": block.body, "name": f"line {block.line}"})
         self.python.stdin.write(request + "\n")
         self.python.stdin.flush()
-        return json.loads(self.python.stdout.readline())
+        answer = self.python.stdout.readline()
+        return json.loads(answer) if answer else "it ended Python, or took too long"
 
     def _command(self, command, expected):
         """
@@ -186,3 +209,22 @@ def test_wrong_page(tmp_path, reader, block, complaint):
     (only,) = blocks_of(page)
 
     assert complaint in reader.follow(only)
+
+
+@pytest.mark.parametrize(
+    "block",
+    ["```console\n$ while true; do sleep 0.1; done\n```\n", "```python\nwhile True:\n    pass\n```\n"],
+    ids=["shell", "Python"],
+)
+def test_endless_block(tmp_path, reader, block):
+    """
+    A block that never comes to its end is wrong, and is ended.
+    """
+    page = tmp_path / "page.md"
+    page.write_text(block)
+    reader.longest = 0.5
+
+    (only,) = blocks_of(page)
+
+    assert reader.follow(only)
+    assert reader.shell.wait(PATIENCE) == reader.python.wait(PATIENCE) == -signal.SIGKILL

@@ -112,6 +112,7 @@ class Scene:
         try:
             self._clients[name].send_signal(signal.SIGSTOP)
             while self.place.is_locked():
+                assert time.monotonic() - begin < PATIENCE, "the store's file is locked all the time"
                 self._clients[name].send_signal(signal.SIGCONT)
                 self.place.is_locked()  # until it lets go: at once it would be stopped again before it runs
                 self._clients[name].send_signal(signal.SIGSTOP)

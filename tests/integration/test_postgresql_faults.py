@@ -114,10 +114,10 @@ def waiting(store, seen):
         return False
 
     def wait():
-        while not has_changed():
-            store.wait(MIGRATION, seen=seen, timeout=1)
+        store.wait(MIGRATION, seen=seen, timeout=1)
+        return has_changed()
 
-    return in_thread(wait)
+    return in_thread(lambda: until(wait))
 
 
 def is_live(store):
@@ -338,8 +338,7 @@ def test_frozen_listener(store, open_postgresql, address, postgresql):
 
         def is_found_out():
             head = write(writer, writer.read(MIGRATION).head)
-            while store.read(MIGRATION).head != head:
-                store.wait(MIGRATION, seen=head, timeout=PATIENCE)
+            assert until(lambda: store.read(MIGRATION).head == head)
             return listeners(client, store) not in ([], [silent])
 
         with postgresql.frozen(silent):

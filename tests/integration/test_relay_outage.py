@@ -273,11 +273,10 @@ def test_too_many_connections(serving, path):
     seen = json.loads(relay.get(SNAPSHOT)[2])["head"]
     query = f"epoch=1&version={seen['version']}&hash={seen['hash']}&wait=30"
 
-    def wait():
-        while relay.get(f"{SNAPSHOT}?{query}")[0] == 503:  # connections of before may still be there
-            pass
+    def is_let_in():
+        return relay.get(f"{SNAPSHOT}?{query}")[0] != 503  # connections of before may still be there
 
-    waiters = [in_thread(wait) for _ in range(3)]
+    waiters = [in_thread(lambda: until(is_let_in)) for _ in range(3)]
     assert until(lambda: b"cutover_relay_waiting 3.0" in relay.get("/metrics")[2])
 
     status, headers, _ = relay.get(SNAPSHOT)
