@@ -187,7 +187,7 @@ class _Handle:
 
     def leave(self) -> None:
         """
-        End what was begun and not committed. The connection is dropped if it cannot do that, or was to be closed meanwhile.
+        End what was begun and not committed; drop a connection that cannot do that, or that was to be closed meanwhile.
         """
         try:
             if self._connection is not None and self._connection.in_transaction:
