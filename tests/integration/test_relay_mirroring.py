@@ -110,6 +110,8 @@ def test_outbox_of_its_own(serving, shop_url, tmp_path):
     be done.
     """
     path = tmp_path / "outbox.db"
+    with control(shop_url, actor="rina") as direct:
+        direct.set("browse", 10, reason="begin")
     leave_behind(f"sqlite:///{path}")
     relay = holding(serving(shop_url, "--outbox", f"sqlite:///{path}"))
     with control(relay.url, actor="rina") as opened:

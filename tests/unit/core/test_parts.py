@@ -11,6 +11,7 @@ import threading
 import uuid
 import xml.etree.ElementTree as ET
 from collections import Counter, OrderedDict, deque
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import partial
@@ -253,37 +254,44 @@ def test_fields_that_may_differ(old, new):
     assert why_open(old) == ""
 
 
-def open_ones():
+@pytest.fixture
+def database():
     """
-    Give one of each kind of answer that cannot be looked at.
+    A database that is closed at the end.
     """
-
-    async def later():
-        yield 1
-
-    return [
-        (number for number in range(3)),
-        iter([1]),
-        later(),
-        io.BytesIO(b"a"),
-        sqlite3.connect(":memory:").execute("select 1"),
-        httpx.Response(200, content=iter([b"a"])),
-        requested(b"a", is_read=False),
-        StreamingHttpResponse(iter(["a"])),
-        starlette.StreamingResponse(iter("a")),
-        flask.Response(iter("a")),
-        products({"name": "a", "price": 1}),
-        Product.objects.raw("select * from shop_product"),
-    ]
+    with closing(sqlite3.connect(":memory:")) as connection:
+        yield connection
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.parametrize("number", range(len(open_ones())))
-def test_what_is_open(number):
+async def numbers():
+    """
+    Give one number later.
+    """
+    yield 1
+
+
+OPEN = {
+    "generator": lambda database: (number for number in range(3)),
+    "iterator": lambda database: iter([1]),
+    "async generator": lambda database: numbers(),
+    "file": lambda database: io.BytesIO(b"a"),
+    "cursor": lambda database: database.execute("select 1"),
+    "httpx": lambda database: httpx.Response(200, content=iter([b"a"])),
+    "requests": lambda database: requested(b"a", is_read=False),
+    "Django": lambda database: StreamingHttpResponse(iter(["a"])),
+    "Starlette": lambda database: starlette.StreamingResponse(iter("a")),
+    "Flask": lambda database: flask.Response(iter("a")),
+    "query": lambda database: products({"name": "a", "price": 1}),
+    "raw query": lambda database: Product.objects.raw("select * from shop_product"),
+}
+
+
+@pytest.mark.parametrize("make", OPEN.values(), ids=OPEN)
+def test_what_is_open(make, database):
     """
     What is read only once, or was not asked yet, is not compared, wherever it stands; it is not used up by that.
     """
-    one, other = open_ones()[number], open_ones()[number]
+    one, other = make(database), make(database)
 
     for old, new in ((one, other), (other, one), ({"rows": [one]}, {"rows": [other]}), (one, [1])):
         with pytest.raises(NotComparable, match=r"is read only once|was not asked yet"):
