@@ -10,7 +10,7 @@ import attrs
 import click
 
 from cutover.cli.completing import cohorts, flows, sides, work_items
-from cutover.cli.differences import differences
+from cutover.cli.differences import differences, said
 from cutover.cli.emergency import give, ways_without_store
 from cutover.cli.failures import ExitCode
 from cutover.cli.homes_left import HomesLeft, homes_left, print_homes_left
@@ -337,12 +337,11 @@ def _lines(proposal: Proposal) -> list[str]:
     if proposal.verb == "rehome":
         return [f"{proposal.arguments[name]} {what}" for name, what in REHOMED.items()]
     moves = proposal.moves
-    changed = [str(one) for one in differences(proposal) if not any(one.repeats(move) for move in moves)]
     moved = [str(move) for move in moves]
     visited = (flow for journey in proposal.after.definition.journeys.values() for flow in journey.flows)
     ended = [flow for flow in visited if flow in proposal.evicted]
     return [
-        *changed,
+        *said(proposal),
         *(moved or ([] if ended else ["no user changes sides"])),
         *([f"ends visits on NEW of {', '.join(ended)}"] if ended else []),
         *(f"note: {note}" for note in proposal.notes),

@@ -12,10 +12,10 @@ from cutover.core.changes import Proposal
 from cutover.core.ledger import Change
 from cutover.core.moves import Move
 from cutover.core.percent import format_percent
-from cutover.core.renames import renamed, renames, renames_of
+from cutover.core.renames import renamed, renames_of, renames_told
 from cutover.core.snapshot import Snapshot
 
-__all__ = ["Difference", "Told", "differences", "told"]
+__all__ = ["Difference", "Told", "differences", "said", "told"]
 
 
 Told = tuple[Change, str]
@@ -83,16 +83,27 @@ def told(changes: Iterable[Change], before: Mapping[str, Any]) -> tuple[Told, ..
     return tuple(result)
 
 
+def said(proposal: Proposal) -> tuple[str, ...]:
+    """
+    Say the same in words: of a definition, the names that are renamed, added and removed. A move is not said again.
+    """
+    before, after, moves = proposal.before, proposal.after, proposal.moves
+    if before is None:
+        return tuple(map(str, differences(proposal)))
+    definition = _applied(before.definition.document(), after.definition.document())
+    others = _others(renamed(before, after.definition), after)
+    return (*definition, *(str(one) for one in others if not any(one.repeats(move) for move in moves)))
+
+
 def _applied(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     """
     Say what an apply changed: names that were renamed, added and removed, and every other key with its two values.
     """
-    rest_before, rest_after = dict(before), dict(after)
+    names = renames_told(before, after)
+    rest_before, rest_after = {**before, "journeys": _journeys(before, names)}, dict(after)
     for kind, word in LISTS.items():
-        was, now = ({one["name"]: one for one in document.get(kind, ())} for document in (before, after))
-        former = {old: name for name, one in was.items() for old in one.get("was", ())}
-        names = renames(was, former, {name: one.get("was", ()) for name, one in now.items()})
-        for old, new in names.items():
+        was, now = ({one["name"]: one for one in document.get(kind, ())} for document in (rest_before, rest_after))
+        for old, new in names.items() if kind == "flows" else ():
             yield f"renames {word} {plain(old)} to {plain(new)}"
             was[new] = {**was.pop(old), "name": new, "was": now[new]["was"]}
         for verb, some, others in (("adds", now, was), ("removes", was, now)):
@@ -105,11 +116,25 @@ def _applied(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
         yield from map(str, _definitions(_leaves(rest_before), _leaves(rest_after)))
 
 
+def _journeys(definition: Mapping[str, Any], names: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    """
+    Give the journeys of a definition with other names for some of their flows.
+    """
+    return [
+        {**journey, "flows": [names.get(flow, flow) for flow in journey.get("flows", ())]}
+        for journey in definition.get("journeys", ())
+    ]
+
+
 def _differences(before: Snapshot, after: Snapshot) -> Iterator[Difference]:
     for old, new in renames_of(before.definition, after.definition).items():
         yield Difference(f"name of {old}", old, new)
     before = renamed(before, after.definition)
     yield from _definitions(_leaves(before.definition.document()), _leaves(after.definition.document()))
+    yield from _others(before, after)
+
+
+def _others(before: Snapshot, after: Snapshot) -> Iterator[Difference]:
     yield from _dials(before, after)
     for item in after.definition.work:
         was, now = before.work.get(item, 0), after.work[item]

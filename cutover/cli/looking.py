@@ -196,7 +196,8 @@ def _print_verification(session: Session, found: Verification) -> int:
         document = {"ok": found.ok, "versions": found.versions, "head": found.head, "problems": problems}
         session.print_json(document)
     else:
-        session.print(f"{'ok' if found.ok else 'NOT OK'}: {found.versions} versions, head {found.head}")
+        versions = "1 version" if found.versions == 1 else f"{found.versions} versions"
+        session.print(f"{'ok' if found.ok else 'NOT OK'}: {versions}, head {found.head}")
         for problem in found.problems:
             session.print(f"  {plain(str(problem))}")
     return ExitCode.DONE if found.ok else ExitCode.REFUSED

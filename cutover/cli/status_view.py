@@ -85,15 +85,18 @@ def _header(status: Status, width: int, glyphs: Glyphs) -> RenderableType:
     grid.add_row(Text(plain(status.title), style="bold"), head)
     sides = Text(f"{status.old} {glyphs.arrow} {status.new}", style="dim")
     grid.add_row(sides, changed)
-    return Group(grid, _frozen(status)) if status.is_frozen else grid
+    return Group(grid, _frozen(status, width)) if status.is_frozen else grid
 
 
-def _frozen(status: Status) -> Text:
-    if status.frozen is None:
-        return Text("FROZEN", style="bold cyan")
-    since = moment(status.frozen.at, now=status.at, zone=status.zone)
-    who, why = plain(status.frozen.actor), plain(status.frozen.reason)
-    return Text(f"FROZEN since {since} by {who}: {why}", style="bold cyan")
+def _frozen(status: Status, width: int) -> Text:
+    text = Text("FROZEN", style="bold cyan")
+    if status.frozen is not None:
+        since = moment(status.frozen.at, now=status.at, zone=status.zone)
+        text.append(f" since {since} by {plain(status.frozen.actor)}: ")
+        why = Text(plain(status.frozen.reason))
+        why.truncate(max(width - text.cell_len, LEAST_REASON), overflow="ellipsis")
+        text.append(why)
+    return text
 
 
 def _progress(status: Status, width: int, glyphs: Glyphs) -> Table:
@@ -119,7 +122,8 @@ def _deadline(status: Status) -> Text:
     days = progress.days_left
     last_day = (progress.deadline - timedelta(microseconds=1)).astimezone(status.zone)
     is_over = days < 0 and progress.target < 1
-    left = f"{-days} days over" if days < 0 else "today" if days == 0 else f"{days} days left"
+    number = f"{abs(days)} day" if abs(days) == 1 else f"{abs(days)} days"
+    left = f"{number} over" if days < 0 else "today" if days == 0 else f"{number} left"
     text = Text(f"{last_day:%Y-%m-%d}, ")
     return text.append(left, style="bold red" if is_over else "yellow" if days < SOON else "")
 
@@ -150,8 +154,8 @@ def _unknown(status: Status) -> Text:
         text.append(what, style="bold red" if one.splits else "bold").append(f"{CONSEQUENCES[one.kind]}. ")
         text.append(f"Requests: {count(one.requests)}, from {plain(one.who)}", style="dim")
         text.append(f"; {plain(one.hint)}\n" if one.hint else "\n", style="dim")
-    if more_names := len(status.unknown) - MOST_UNKNOWN:
-        text.append(f"{more_names} more unknown names: --json\n" if more_names > 0 else "", style="dim")
+    if (more := len(status.unknown) - MOST_UNKNOWN) > 0:
+        text.append(f"{more} more unknown {'name' if more == 1 else 'names'}: --json\n", style="dim")
     text.rstrip()
     return text
 
@@ -208,10 +212,11 @@ def _named(status: Status, state: InstanceState) -> Text:
     if len(found) > MOST_NAMED:
         text.append(f", {len(found) - MOST_NAMED} more: cutover instances", style="dim")
     if state is InstanceState.REGRESSED:
-        text.append("; they run a version that the store does not have", style="dim")
+        who = "it runs" if len(found) == 1 else "they run"
+        text.append(f"; {who} a version that the store does not have", style="dim")
     if state is InstanceState.LOST:
         since = moment(min(one.seen for one in found), now=status.at, zone=status.zone)
-        text.append(f"; what they counted since {since} is missing", style="dim")
+        text.append(f"; what {'it' if len(found) == 1 else 'they'} counted since {since} is missing", style="dim")
     return text
 
 

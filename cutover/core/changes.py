@@ -116,7 +116,7 @@ def apply(snapshot: Snapshot | None, definition: Migration, first: Snapshot) -> 
     gone = (name for name in snapshot.definition.journeys if name not in definition.journeys)
     notes = (
         *(f"{old} is called {new} now, and keeps its dial" for old, new in called.items()),
-        *(f"visits of {name} are over: the journey is no more" for name in gone),
+        *(f"visits of {name} end: the journey is removed" for name in gone),
         *(f"{drop}; {drop.remedy}" for drop in drops(snapshot, after)),
     )
     same = after.state() == snapshot.state()  # here the order of the definition counts

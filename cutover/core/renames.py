@@ -11,7 +11,7 @@ from cutover.core.migration import Flow, Journey, Migration, Wrong
 from cutover.core.snapshot import Snapshot
 from cutover.errors import Refused
 
-__all__ = ["checked", "former_names", "rename_keys", "renamed", "renames", "renames_of"]
+__all__ = ["checked", "former_names", "rename_keys", "renamed", "renames", "renames_of", "renames_told"]
 
 V = TypeVar("V")
 
@@ -42,6 +42,14 @@ def renames_of(before: Migration, after: Migration) -> dict[str, str]:
     Give by old name the new name of each flow that the later of two definitions renames.
     """
     return renames(before.flows, before.former, {flow.name: flow.was for flow in after.flows.values()})
+
+
+def renames_told(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
+    """
+    Give the same of the documents of two definitions; an empty document has no flows.
+    """
+    was, now = (former_names(document.get("flows", ())) for document in (before, after))
+    return renames(was, {old: flow for flow, names in was.items() for old in names}, now)
 
 
 def checked(before: Migration, after: Migration) -> Migration:

@@ -163,8 +163,8 @@ class Snapshot:
         """
         Name the flows that no change has turned since another snapshot of the same history, with their former names.
         """
-        flows = (flow for flow, turned in self.turned.items() if since.turned.get(flow) == turned)
-        return frozenset(self.definition.names_of(flows))
+        names = ((self.definition.names_of((flow,)), turned) for flow, turned in self.turned.items())
+        return frozenset(name for same, turned in names if turned in map(since.turned.get, same) for name in same)
 
     def own_parts(self, flow: str, cohort: str | None = None) -> int:
         """

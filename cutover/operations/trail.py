@@ -13,6 +13,7 @@ import attrs
 from cutover.core.drain_book import DrainBook
 from cutover.core.ledger import Change
 from cutover.core.migration import Migration
+from cutover.core.renames import rename_keys, renames_told
 from cutover.ports.store import Store
 
 __all__ = ["Trail", "definition_after", "followed"]
@@ -62,11 +63,16 @@ class Trail:
         if not changes:
             return self
         began, frozen, moved = self.began, self.frozen, dict(self.moved)
+        definition = definition_after(self.last, self.before)
         for change in changes:
+            earlier, definition = definition, definition_after([change], definition)
+            names = renames_told(earlier, definition) if definition is not earlier else {}
+            moved = rename_keys(moved, names)
+            same = {*names, *names.values()}  # the new name has the dial of the old one
             began = began or change.at
             if "frozen" in change.effects:
                 frozen = change if change.effects["frozen"] else None
-            for flow in {**change.effects.get("dials", {}), **change.effects.get("cohorts", {})}:
+            for flow in {**change.effects.get("dials", {}), **change.effects.get("cohorts", {})}.keys() - same:
                 moved[flow] = change.at
         known = (*self.last, *changes)
         return Trail(

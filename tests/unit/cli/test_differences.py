@@ -7,7 +7,7 @@ from uuid import uuid4
 import attrs
 import pytest
 
-from cutover.cli.differences import differences, told
+from cutover.cli.differences import differences, said, told
 from cutover.core.migration import Migration
 from cutover.engines.registry import open_store
 from cutover.operations.control import Control
@@ -91,3 +91,24 @@ def test_what_an_apply_did(control, text, said):
         "set pay 5% for staff",
         f"apply: {said}",
     ]
+
+
+@pytest.mark.parametrize(("text", "words"), APPLIED, ids=[words for _, words in APPLIED])
+def test_what_an_apply_would_do(control, text, words):
+    """
+    A definition that is about to be applied is described in the words of the history.
+    """
+    assert "; ".join(said(control.preview.apply(Migration.parse(text), confirm=True))) == words
+
+
+def test_a_renamed_flow_of_a_journey_is_said_once(control):
+    """
+    The journey that lists a renamed flow under its new name has not changed.
+    """
+    text = TEXT + '[journeys.buy]\nflows = ["pay"]\n'
+    control.apply(Migration.parse(text))
+    renamed = text.replace("[flows.pay]", '[flows.charge]\nwas = "pay"').replace('["pay"]', '["charge"]')
+
+    assert said(control.preview.apply(Migration.parse(renamed))) == ("renames flow pay to charge",)
+    control.apply(Migration.parse(renamed))
+    assert told(control.history(), {})[-1][1] == "apply: renames flow pay to charge"

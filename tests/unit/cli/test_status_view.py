@@ -104,7 +104,7 @@ def test_names_that_the_definition_lacks(status):
         in text
     )
     assert "Unknown journey buy-0: its visits keep no side. Requests: 0, from web�-1/17" in text
-    assert "1 more unknown names: --json" in text
+    assert "1 more unknown name: --json" in text
 
 
 def figures(flow, *, old=(), new=(), counted=(0, 0)):
@@ -176,6 +176,22 @@ def test_instances_that_are_not_current(status):
     assert "Instances  1 current, 1 behind, 5 lost\n" in text
     assert "lost: web h/0, web h/1, web h/2, 2 more: cutover instances; what they counted" in text
     assert "behind: web h/5\n" in text
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (InstanceState.LOST, ("what it counted since", "what they counted since")),
+        (InstanceState.REGRESSED, ("it runs a version that", "they run a version that")),
+    ],
+)
+def test_one_instance_and_several(status, state, said):
+    """
+    What is said of one instance that is away is in the singular, and of several in the plural.
+    """
+    for number, words in enumerate(said, start=1):
+        instances = tuple(instance(status, one, state) for one in range(number))
+        assert words in " ".join(drawn(attrs.evolve(status, instances=instances)).split())
 
 
 def instance(status, pid, state):
@@ -275,9 +291,21 @@ def test_a_deadline_that_is_over_says_so(status):
     """
     After the deadline the days count up.
     """
-    late = attrs.evolve(status, progress=attrs.evolve(status.progress, days_left=-3))
+    for days, shown in ((-3, "3 days over"), (-1, "1 day over"), (0, "today"), (1, "1 day left"), (2, "2 days left")):
+        late = attrs.evolve(status, progress=attrs.evolve(status.progress, days_left=days))
+        assert f", {shown} " in drawn(late)
 
-    assert "3 days over" in drawn(late)
+
+def test_a_long_reason_of_a_freeze_is_cut(status):
+    """
+    A freeze takes one line of the picture, however long its reason is.
+    """
+    frozen = attrs.evolve(status, frozen=attrs.evolve(status.frozen, reason="a long reason " * 50))
+    (line,) = (line for line in drawn(frozen, 60).splitlines() if "reason" in line and "FROZEN" in line)
+
+    assert line.startswith("FROZEN since 00:00:00 by rina: a long")
+    assert line.endswith("…")
+    assert drawn(frozen, 60).count("long reason") == line.count("long reason")
 
 
 @given(st.integers(0, 100_000), st.none() | st.integers(0, 100_000), st.integers(2, 40))

@@ -71,7 +71,7 @@ def test_a_journey_that_is_no_more():
     renamed = {"buying": attrs.evolve(JOURNEYS["purchase"], name="buying"), "look": JOURNEYS["look"]}
     proposal = changes.apply(before, attrs.evolve(SHOP, journeys=renamed), before)
 
-    assert (proposal.moves, proposal.notes) == ((), ("visits of purchase are over: the journey is no more",))
+    assert (proposal.moves, proposal.notes) == ((), ("visits of purchase end: the journey is removed",))
     assert changes.apply(before, attrs.evolve(SHOP, title="Other"), before).notes == ()
 
 

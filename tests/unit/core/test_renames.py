@@ -94,6 +94,7 @@ def test_a_rename_moves_nobody(definition, steps, data):
     for other in definition.flows:
         assert sides_of(after, other) == sides_of(before, other)
     assert after.turned["settle"] == before.turned_by(old)
+    assert after.left_alone(before) == {"settle", *definition.flows}
     assert verify([one.encode() for one in (*done, change)], after).ok
     assert merge(before.state(), change.effects) == after.state()
 

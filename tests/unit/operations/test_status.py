@@ -345,6 +345,27 @@ def test_when_a_dial_last_changed(control, clock):
     assert flow(status, "browse").changed_at < changed
 
 
+def test_a_rename_is_no_change_of_a_dial(control, clock):
+    """
+    A flow that gets another name keeps the time of its dial's last change, and so do the flows beside it.
+    """
+    control.set("pay", 5, reason="x")
+    before = control.status()
+    clock.forward(minutes=1)
+    definition = control.snapshot().definition
+    flows = {name: one for name, one in definition.flows.items() if name != "pay"}
+    journeys = {
+        name: attrs.evolve(one, flows=tuple("settle" if flow == "pay" else flow for flow in one.flows))
+        for name, one in definition.journeys.items()
+    }
+    flows["settle"] = attrs.evolve(definition.flows["pay"], name="settle", was=("pay",))
+    control.apply(attrs.evolve(definition, flows=flows, journeys=journeys))
+
+    after = control.status()
+    assert flow(after, "settle").changed_at == flow(before, "pay").changed_at
+    assert flow(after, "cart").changed_at == flow(before, "cart").changed_at
+
+
 def test_nothing_drains_that_nobody_can_be_asked_about(control, monkeypatch):
     """
     While the fleet cannot be read no end is told, as an instance may keep it open.
