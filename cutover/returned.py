@@ -6,13 +6,21 @@ import asyncio
 import inspect
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import suppress
-from types import AsyncGeneratorType, CoroutineType, GeneratorType, NoneType
+from contextlib import _AsyncGeneratorContextManager, _GeneratorContextManager, suppress
+from types import (
+    AsyncGeneratorType,
+    BuiltinFunctionType,
+    CoroutineType,
+    FunctionType,
+    GeneratorType,
+    MethodType,
+    NoneType,
+)
 from typing import Any, Final
 
 from cutover.errors import ConfigurationError
 
-__all__ = ["RESULTS", "NotRun", "discard", "finished", "finishing", "settled", "settling", "unfinished"]
+__all__ = ["RESULTS", "NotRun", "discard", "finished", "finishing", "settled", "settling", "told", "unfinished"]
 
 #: Types of which every object is a result, so that one look-up tells it; further ones are added when they are met.
 RESULTS: Final[set[type]] = {NoneType, bool, int, float, str, bytes, tuple, list, dict, set}
@@ -23,8 +31,19 @@ WORDS: Final = (
     (CoroutineType, "a coroutine"),
     (GeneratorType, "a generator"),
     (AsyncGeneratorType, "an async generator"),
+    (_GeneratorContextManager, "a context manager"),
+    (_AsyncGeneratorContextManager, "an async context manager"),
     (Future, "a future of concurrent.futures"),
 )
+LONGEST_CHAIN: Final = 32  # awaitables that give the next one
+#: What an error allows besides a result; all else that has not run can be awaited.
+INSTEAD: Final = {
+    "a generator": ", such as a list",
+    "an async generator": ", such as a list",
+    "a context manager": ", or Flow.request() around the block",
+    "an async context manager": ", or Flow.request() around the block",
+}
+FUNCTIONS: Final = frozenset({FunctionType, BuiltinFunctionType, MethodType})
 
 
 class NotRun(ConfigurationError):
@@ -37,8 +56,9 @@ def unfinished(value: object) -> str:
     """
     Name what a function returned that has not run yet; empty for a result.
 
-    These are awaitables, generators, async generators, and futures of `concurrent.futures`. Everything else is a
-    result: also an iterator, a cursor, or a response that is still open.
+    These are awaitables, generators, async generators, futures of `concurrent.futures`, and what a function made with
+    `contextlib.contextmanager` gives. Everything else is a result: also an iterator, a cursor, or a response that is
+    still open.
     """
     try:
         if type(value) in RESULTS:
@@ -75,10 +95,20 @@ def finished(value: Any, name: str) -> Any:
     """
     if word := unfinished(value):
         discard(value)
-        others = (
-            ", such as a list" if "generator" in word else ", or async def for all functions, awaited in an event loop"
-        )
+        others = INSTEAD.get(word, ", or async def for all functions, awaited in an event loop")
         raise NotRun(f"{name} gave {word}, which has not run yet; allowed: a function that returns a result{others}")
+    return value
+
+
+def told(value: Any, name: str) -> Any:
+    """
+    Give the result of a function that is asked something. A function is no answer: it would count as true.
+
+    Raises:
+        NotRun: If the result is a function.
+    """
+    if type(value) in FUNCTIONS:
+        raise NotRun(f"{name} gave a {NAME(type(value))}, which was not called; allowed: what a call of it returns")
     return value
 
 
@@ -87,33 +117,45 @@ async def settled(value: Any, name: str) -> Any:
     Give what a function returned, and await it as long as there is something to await.
 
     Raises:
-        NotRun: If it is a generator.
+        NotRun: If it cannot be awaited, or gives awaitables without end.
     """
-    while _can_be_awaited(value):
+    for _ in range(LONGEST_CHAIN):
+        if not _can_be_awaited(value):
+            break
         before, value = value, await (asyncio.wrap_future(value) if isinstance(value, Future) else value)
         if value is before:  # an object that gives itself when it is ready, as some pools of connections do
             return value
     return finished(value, name)
 
 
-def finishing(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+def finishing(function: Callable[..., Any], name: str, *, is_asked: bool = False) -> Callable[..., Any]:
     """
     Give the function, which raises `NotRun` where it returns no result.
+
+    Args:
+        is_asked: The function is asked something; see `told`.
     """
 
     def called(*arguments: Any, **named: Any) -> Any:
-        return finished(function(*arguments, **named), name)
+        value = finished(function(*arguments, **named), name)
+        return told(value, name) if is_asked else value
 
     return called
 
 
-def settling(function: Callable[..., Any], name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+def settling(
+    function: Callable[..., Any], name: str, *, is_asked: bool = False
+) -> Callable[..., Coroutine[Any, Any, Any]]:
     """
     Give a coroutine function that calls the function, and awaits the object that it returns.
+
+    Args:
+        is_asked: As for `finishing`.
     """
 
     async def called(*arguments: Any, **named: Any) -> Any:
-        return await settled(function(*arguments, **named), name)
+        value = await settled(function(*arguments, **named), name)
+        return told(value, name) if is_asked else value
 
     return called
 
@@ -131,4 +173,4 @@ def _can_be_awaited(value: object) -> bool:
     if isinstance(value, GeneratorType):  # only one that `types.coroutine` made
         return bool(value.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE)
     word = unfinished(value)
-    return bool(word) and "generator" not in word
+    return bool(word) and word not in INSTEAD

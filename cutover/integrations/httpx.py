@@ -88,24 +88,23 @@ class _Switch:
         """
         Give key and home of a request.
         """
-        key, home = self._asked(request)
-        return finished(key, "key"), finished(home, "home")
+        home = finished(self._home_of(request), "home")
+        return finished(self._key_of(request), "key"), home
 
     async def told_later(self, request: httpx.Request) -> tuple[object, object]:
         """
         Give key and home of a request, and await them.
         """
-        key, home = self._asked(request)
-        return await settled(key, "key"), await settled(home, "home")
+        home = await settled(self._home_of(request), "home")
+        return await settled(self._key_of(request), "key"), home
 
-    def _asked(self, request: httpx.Request) -> tuple[object, object]:
-        home = request.extensions.get(HOME, UNSET)
-        if home is UNSET and self._home is not None:
-            home = self._home(request)
+    def _home_of(self, request: httpx.Request) -> object:
+        home: object = request.extensions.get(HOME, UNSET)
+        return self._home(request) if home is UNSET and self._home is not None else home
+
+    def _key_of(self, request: httpx.Request) -> object:
         key: object = request.extensions.get(KEY)
-        if key is None and self._key is not None:
-            key = self._key(request)
-        return key, home
+        return self._key(request) if key is None and self._key is not None else key
 
     def _turned(self, request: httpx.Request, base: httpx.URL) -> httpx.Request:
         path = _prefix(base) + request.url.raw_path[len(_prefix(self._named(request))) :]

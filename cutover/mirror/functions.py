@@ -13,7 +13,7 @@ from cutover.core.backend import Backend
 from cutover.errors import ConfigurationError
 from cutover.mirror.arguments import decoded_arguments, decoded_key
 from cutover.ports.outbox import Entry, Intent
-from cutover.returned import finished, settled, unfinished
+from cutover.returned import finished, settled, told, unfinished
 
 __all__ = ["Functions", "other_side", "within"]
 
@@ -84,7 +84,8 @@ class Functions:
         """
         if self.confirm is None:
             raise ValueError(f"write {intent.entry.write} has no confirm")
-        return bool(self.call_here(self.confirm, intent, loop, deadline, side=intent.entry.side))
+        answer = self.call_here(self.confirm, intent, loop, deadline, side=intent.entry.side)
+        return bool(told(answer, self._name(self.confirm, intent)))
 
     def call_here(
         self,

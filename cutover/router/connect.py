@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 import attrs
 from prometheus_client import CollectorRegistry
 
-from cutover.callables import is_coroutine_function
 from cutover.core.migration import NAME
 from cutover.core.snapshot import Snapshot
 from cutover.engines.registry import open_store
@@ -31,8 +30,7 @@ from cutover.router.mirrored.writing import Writing
 from cutover.router.naming import instance_name
 from cutover.router.notices import NoticeBoard
 from cutover.router.router import Parts, Router
-from cutover.router.routing import CohortOf
-from cutover.router.strangers import kind_of
+from cutover.router.routing import CohortOf, check_cohort_of
 from cutover.router.tokens import Tokens, secrets_in
 
 if TYPE_CHECKING:
@@ -101,9 +99,7 @@ def connect(
     settings = _settings(store, migration, secret, cache, bootstrap, break_glass, name)
     if registry is not None and not isinstance(registry, CollectorRegistry):
         raise ConfigurationError(f"registry is a {type(registry).__name__}; allowed: a CollectorRegistry")
-    if cohort_of is not None and (not callable(cohort_of) or is_coroutine_function(cohort_of)):
-        given = "an async def" if callable(cohort_of) else f"a {kind_of(cohort_of)}"
-        raise ConfigurationError(f"cohort_of is {given}; allowed: a function made with def, which no request waits for")
+    check_cohort_of(cohort_of)
     source = open_store(settings.store)
     _tell_limits(source)
     instruments = instruments_on(registry)

@@ -10,7 +10,7 @@ from functools import partial
 from cutover.callables import is_coroutine_function, is_generator_function
 from cutover.core.snapshot import Snapshot
 from cutover.errors import ConfigurationError
-from cutover.returned import finished
+from cutover.returned import NotRun, finished
 from cutover.router.log import log
 from cutover.router.strangers import kind_of
 
@@ -85,7 +85,7 @@ class Listeners:
             try:
                 finished(listener(snapshot), "listener")
             except BaseException as error:  # noqa: BLE001 - the application's function may raise anything
-                self._complain(listener, kind_of(error))
+                self._complain(listener, str(error) if isinstance(error, NotRun) else kind_of(error))
 
     def _next(self) -> tuple[Listener, Snapshot] | None:
         with self._lock:

@@ -8,19 +8,42 @@ from typing import TYPE_CHECKING, Any, Final
 from mmh3 import hash as hash_of_ascii  # it makes no copy; mmh3 5.3.1 ends the process on a lone surrogate
 from mmh3 import mmh3_32_uintdigest as hash_of
 
+from cutover.callables import is_coroutine_function, is_generator_function
 from cutover.core.backend import UNSET, Backend
+from cutover.errors import ConfigurationError
 from cutover.router.compiled import SLOT_BITS, Circumstances, Dial, compile_flow
+from cutover.router.strangers import kind_of
 from cutover.router.visits import Visit
 
 if TYPE_CHECKING:
     from cutover.router.flow import Flow
 
-__all__ = ["CohortOf", "Routing", "Use", "routing"]
+__all__ = ["CohortOf", "Routing", "Use", "check_cohort_of", "routing"]
 
 CohortOf = Callable[[Any], str | None]
 Ticks = Iterator[Backend]
 Dials = dict[str | None, Dial]
 Use = Callable[[Circumstances], None]
+
+
+def check_cohort_of(given: object) -> None:
+    """
+    Check the function of the application that is asked for cohorts.
+
+    Raises:
+        ConfigurationError: If it can give none.
+    """
+    shown = ""
+    if given is None:
+        pass
+    elif not callable(given):
+        shown = f"a {kind_of(given)}"
+    elif is_generator_function(given):
+        shown = "a generator"
+    elif is_coroutine_function(given):
+        shown = "an async def"
+    if shown:
+        raise ConfigurationError(f"cohort_of is {shown}; allowed: a function made with def, which no request waits for")
 
 
 class _Never:

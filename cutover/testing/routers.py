@@ -22,7 +22,7 @@ from cutover.router.metrics.telemetry import Telemetry
 from cutover.router.mirrored.writing import Writing
 from cutover.router.notices import NoticeBoard
 from cutover.router.router import Router
-from cutover.router.routing import CohortOf
+from cutover.router.routing import CohortOf, check_cohort_of
 from cutover.router.tokens import Tokens
 
 __all__ = ["TestRouter", "router"]
@@ -119,8 +119,9 @@ def router(
         dials: For each flow a percentage, "old" for 0 or "new" for 100.
 
     Raises:
-        ConfigurationError: If no flow is given, there is no such flow, or a dial is wrong.
+        ConfigurationError: If no flow is given, there is no such flow, or a dial or *cohort_of* is wrong.
     """
+    check_cohort_of(cohort_of)
     if definition is None:
         definition = _definition(dials)
     return TestRouter(definition, _parts(dials, definition.flows), cohort_of)

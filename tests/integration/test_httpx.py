@@ -5,6 +5,7 @@ The transports for httpx, before two real HTTP servers.
 import asyncio
 import json
 import threading
+import warnings
 from contextlib import contextmanager
 from contextvars import copy_context
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -513,3 +514,20 @@ def test_functions_that_hide_a_coroutine(router, name):
         client.get("/orders")
 
     assert calls(router.registry) == {}
+
+
+def test_two_functions_that_hide_coroutines(router):
+    """
+    Where key and home are both coroutines, the request is refused without a coroutine that was never awaited.
+    """
+    bases = {"old": "https://old.example", "new": "https://new.example"}
+    transport = SwitchTransport(router.flow("pay"), **bases, key=hidden, home=hidden)
+    with (
+        httpx.Client(base_url=bases["old"], transport=transport) as client,
+        warnings.catch_warnings(record=True) as told,
+    ):
+        warnings.simplefilter("always")
+        with pytest.raises(ConfigurationError, match=r"^home gave a coroutine, which has not run yet"):
+            client.get("/orders")
+
+    assert [str(one.message) for one in told] == []

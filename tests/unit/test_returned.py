@@ -6,6 +6,7 @@ import asyncio
 import types
 import warnings
 from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 from werkzeug.local import LocalProxy
@@ -92,6 +93,16 @@ class Odd(metaclass=Metaclass):
     """
 
 
+class Endless:
+    """
+    What gives another one whenever it is awaited.
+    """
+
+    def __await__(self):
+        yield
+        return Endless()
+
+
 class Never(Awaitable):
     """
     What takes back that it can be awaited.
@@ -109,6 +120,8 @@ NOT_RUN = {
     "future": (Future, "a future of concurrent.futures"),
     "proxy": (lambda: LocalProxy(Awaitable), "an awaitable of the type Awaitable"),
     "thread": (lambda: asyncio.to_thread(len, ""), "a coroutine"),
+    "context manager": (contextmanager(generator), "a context manager"),
+    "async context manager": (asynccontextmanager(async_generator), "an async context manager"),
 }
 RESULTS = {
     "none": None,
@@ -186,13 +199,36 @@ def test_what_gives_itself():
     assert asyncio.run(settling(lambda: pool, "new")()) is pool
 
 
-@pytest.mark.parametrize("make", [generator, async_generator])
-def test_generators_cannot_be_awaited(make):
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (generator, "such as a list"),
+        (async_generator, "such as a list"),
+        (contextmanager(generator), "request"),
+        (asynccontextmanager(async_generator), "request"),
+        (Endless, "an awaitable of the type Endless"),
+    ],
+)
+def test_what_cannot_be_awaited(make, told):
     """
-    A generator has not run, and cannot be awaited either.
+    A generator and a context manager have not run, and cannot be awaited; awaitables without end are given up.
     """
-    with pytest.raises(NotRun, match="such as a list"):
+    with pytest.raises(NotRun, match=told):
         asyncio.run(settling(make, "new")())
+
+
+@pytest.mark.parametrize("function", [len, [].append, coroutine])
+def test_a_function_is_no_answer(function):
+    """
+    A function that is asked something must not answer with a function that nobody called; elsewhere that is a result.
+    """
+    error = "^confirm gave a [a-z_]+, which was not called; allowed: what a call of it returns$"
+    with pytest.raises(NotRun, match=error):
+        finishing(lambda: function, "confirm", is_asked=True)()
+    with pytest.raises(NotRun, match=error):
+        asyncio.run(settling(lambda: function, "confirm", is_asked=True)())
+
+    assert finishing(lambda: function, "new")() is function
 
 
 def test_discarding_raises_nothing():

@@ -21,6 +21,7 @@ __all__ = ["Findings"]
 MOST_KEPT: Final = 10  # mismatches of a switch that are kept for operators, and kinds of failures
 LOG_EVERY: Final = 60.0  # seconds between log lines about mismatches
 DEEPEST_PLACE: Final = 32  # names of a path that are shown
+DEEPEST_GROUP: Final = 8  # groups of exceptions around one that is named
 PLAIN_NAME: Final = re.compile(r"[A-Za-z_*][\w-]{0,39}|\d{1,9}")
 
 
@@ -131,6 +132,8 @@ def _ended(answer: Answer) -> str:
     """
     Say how a call ended, without anything that it said.
     """
+    if isinstance(answer.error, NotRun):
+        return str(answer.error)  # ours, and says nothing of the answer
     if answer.error is not None:
         return _raised(answer.error)
     return "failed, as failed= tells" if answer.failed else "answered"
@@ -144,13 +147,14 @@ def _raised(error: BaseException) -> str:
     return f"raised {_kind(error)}{where}"
 
 
-def _kind(error: BaseException) -> str:
+def _kind(error: BaseException, deep: int = DEEPEST_GROUP) -> str:
     """
     Name the type of an exception, and of a group those that it holds.
     """
     if not isinstance(error, BaseExceptionGroup):
         return name_of(error)
-    return f"{name_of(error)}({', '.join(sorted({_kind(one) for one in error.exceptions}))})"
+    held = {_kind(one, deep - 1) if deep else name_of(one) for one in error.exceptions}
+    return f"{name_of(error)}({', '.join(sorted(held))})"
 
 
 def _text(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 
 from cutover.core.verdict import Answer
-from cutover.returned import NotRun, finished, settled
+from cutover.returned import NotRun, finished, settled, told
 from cutover.router.calls.raised import Errors, all_are, any_is, broke_off
 
 __all__ = ["Budget", "Judge"]
@@ -57,7 +57,7 @@ class Judge:
         if self.failed is None:
             return Answer(value)
         try:
-            return Answer(value, None, bool(finished(self.failed(value), "failed")))
+            return Answer(value, None, bool(told(finished(self.failed(value), "failed"), "failed")))
         except Exception as error:  # noqa: BLE001 - the application's function may raise anything
             return self._unjudged(value, error)
 
@@ -68,7 +68,7 @@ class Judge:
         if self.failed is None:
             return Answer(value)
         try:
-            return Answer(value, None, bool(await settled(self.failed(value), "failed")))
+            return Answer(value, None, bool(told(await settled(self.failed(value), "failed"), "failed")))
         except Exception as error:  # noqa: BLE001 - the application's function may raise anything
             return self._unjudged(value, error)
 

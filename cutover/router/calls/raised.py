@@ -29,6 +29,8 @@ LOST: Final[Names] = frozenset(
         "aiohttp": "ClientConnectionError ClientPayloadError",
         "grpc": "FutureTimeoutError",
         "smtplib": "SMTPServerDisconnected",
+        "subprocess": "TimeoutExpired",
+        "multiprocessing": "TimeoutError",
     }.items()
     for name in names.split()
 )
@@ -64,9 +66,15 @@ def all_are(error: BaseException, kinds: Errors) -> bool:
     """
     Tell whether an exception is of certain classes; a group is if it is itself, or if everything in it is.
     """
-    if isinstance(error, kinds):
-        return True
-    return isinstance(error, BaseExceptionGroup) and all(all_are(one, kinds) for one in error.exceptions)
+    waiting = [error]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, kinds):
+            continue
+        if not isinstance(one, BaseExceptionGroup):
+            return False
+        waiting += one.exceptions
+    return True
 
 
 def any_is(error: BaseException, kinds: Errors) -> bool:
@@ -128,12 +136,14 @@ def _was_caught_in(error: BaseException, frames: set[FrameType]) -> bool:
 
 
 def _is_lost(error: BaseException) -> bool:
-    if isinstance(error, BROKE_OFF) or (isinstance(error, OSError) and error.errno in NO_ROUTE):
+    if isinstance(error, BROKE_OFF):
         return True
     names, reason = _names(error), _reason(error)
     if not LOST.isdisjoint(names) or (isinstance(reason, str) and TIMED_OUT in reason):
         return True
     try:
+        if isinstance(error, OSError) and error.errno in NO_ROUTE:
+            return True
         if RPC_ERROR in names:
             return error.code().name in RPC_CODES  # type: ignore[attr-defined]  # as every error of a call has
         return any(_status(error, ANSWERS[name]) in GATEWAYS for name in names & ANSWERS.keys())

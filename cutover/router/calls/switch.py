@@ -410,8 +410,8 @@ def switches_of(
             sides=dict(zip(Backend, called, strict=True)),
             is_async=is_async,
             judge=judge,
-            **helpers | {name: checked(function, name) for name, function in asked.items()},
-            claim=None if homes is None else homes.aclaim if is_async else homes.claim,
+            **helpers | {name: checked(function, name, is_asked=True) for name, function in asked.items()},
+            claim=None if homes is None else checked(homes.aclaim if is_async else homes.claim, "homes"),
             fallback=rescued,
             budget=Budget(fallback_percent, flow.count_calls) if rescued else None,
             shadow=comparing(is_async=is_async, notices=notices) if safe else None,
@@ -421,7 +421,7 @@ def switches_of(
 
 
 def _checked(terms: ShadowTerms) -> ShadowTerms:
-    compare = None if terms.compare is None else finishing(terms.compare, "compare")
+    compare = None if terms.compare is None else finishing(terms.compare, "compare", is_asked=True)
     redact = terms.redact if terms.redact is structure_of else finishing(terms.redact, "redact")
     return attrs.evolve(terms, compare=compare, redact=redact)
 

@@ -4,6 +4,7 @@ From parameters and environment to a router: what can never work is refused, and
 
 import sys
 from contextlib import closing
+from functools import partial
 
 import attrs
 import pytest
@@ -13,6 +14,7 @@ from strategies import NAME, at, perform
 from structlog.testing import capture_logs
 
 import cutover
+import cutover.testing
 from cutover.core.bucketing import PARTS
 from cutover.core.snapshot import Snapshot
 from cutover.engines.registry import open_store
@@ -418,16 +420,26 @@ def test_without_a_global_lock(connect, monkeypatch, is_gil_enabled):
     assert events(logs).count("cutover.counts_inexact") == (not is_gil_enabled)
 
 
+def cohorts(_key):
+    """
+    Give cohorts, when it is asked for them.
+    """
+    yield "staff"
+
+
 async def cohort_later(_key):
     """
     Give a cohort, when it is awaited.
     """
 
 
-@pytest.mark.parametrize(("given", "told"), [(cohort_later, "an async def"), ("staff", "a str")])
+@pytest.mark.parametrize(
+    ("given", "told"), [(cohort_later, "an async def"), (cohorts, "a generator"), ("staff", "a str")]
+)
 def test_cohort_of_that_cannot_be(given, told):
     """
     No request waits for a cohort: what would have to be awaited, or cannot be called, is refused at once.
     """
-    with pytest.raises(ConfigurationError, match=f"^cohort_of is {told}; allowed: a function made with def"):
-        cutover.connect("memory:cohorts", cohort_of=given)
+    for make in (partial(cutover.connect, "memory:cohorts"), partial(cutover.testing.router, pay=50)):
+        with pytest.raises(ConfigurationError, match=f"^cohort_of is {told}; allowed: a function made with def"):
+            make(cohort_of=given)

@@ -131,11 +131,12 @@ def test_counts():
         ),
         (lambda: cutover.testing.router(DEFINITION, fly=1), "^there is no flow 'fly'; allowed: browse, cart, pay$"),
         (lambda: cutover.testing.router(pay=1).set(fly=1), "^there is no flow 'fly'; allowed: pay$"),
+        (lambda: cutover.testing.router(pay=1, cohort_of="staff"), "^cohort_of is a str; allowed: a function"),
     ],
 )
 def test_mistakes(make, message):
     """
-    A dial that is wrong or for no flow is one error.
+    A dial that is wrong or for no flow is one error, and so is a `cohort_of` that a real router would refuse.
     """
     with pytest.raises(ConfigurationError, match=message):
         make()

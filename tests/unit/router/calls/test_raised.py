@@ -7,9 +7,11 @@ import contextlib
 import errno
 import http.client
 import io
+import multiprocessing
 import smtplib
 import socket
 import ssl
+import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -50,6 +52,18 @@ def test_groups(error, kinds):
     assert all_are(error, kinds) is all(found)
     assert any_is(error, kinds) is any(found)
     assert broke_off(error) is any(isinstance(leaf, TimeoutError | ConnectionError) for leaf in leaves(error))
+
+
+def test_deep_groups():
+    """
+    A group may be nested deeper than Python can call functions.
+    """
+    error = ExceptionGroup("of", [TimeoutError("late")])
+    for _ in range(5000):
+        error = ExceptionGroup("of", [error])
+
+    assert all_are(error, (TimeoutError,)) is broke_off(error) is True
+    assert all_are(error, (ValueError,)) is False
 
 
 def test_a_group_that_is_named():
@@ -203,6 +217,21 @@ def named(module, name, **attributes):
 REQUEST = httpx.Request("POST", "http://x")
 RESPONSE = requests.Response()
 RESPONSE.status_code = 504
+
+
+class NoNumber(OSError):
+    """
+    An error whose number cannot be read.
+    """
+
+    @property
+    def errno(self):
+        """
+        Raise.
+        """
+        raise RuntimeError("no number")
+
+
 ERRORS = {
     True: [
         TimeoutError(),
@@ -221,6 +250,8 @@ ERRORS = {
         urllib.error.URLError(ssl.SSLEOFError(8, "EOF")),
         urllib.error.ContentTooShortError("", None),
         smtplib.SMTPServerDisconnected(),
+        subprocess.TimeoutExpired("charge", 3),
+        multiprocessing.TimeoutError(),
         httpx.ReadTimeout("late"),
         httpx.ConnectTimeout("late"),
         httpx.PoolTimeout("late"),
@@ -242,6 +273,7 @@ ERRORS = {
         ValueError("sold out"),
         OSError(errno.ENOENT, "no file"),
         socket.gaierror(-2, "no name"),
+        NoNumber(),
         ssl.SSLCertVerificationError("wrong host"),
         http.client.CannotSendRequest(),
         http.client.InvalidURL(),

@@ -334,6 +334,40 @@ def test_what_is_asked_has_not_run(name):
     assert place.counted("calls") == ({("old", "error"): 1} if name == "failed" else {})
 
 
+@pytest.mark.parametrize("form", [as_async, lambda function: function])
+@pytest.mark.parametrize("name", HELPERS)
+def test_what_is_asked_gives_a_function(name, form):
+    """
+    A method without its parentheses is no answer: it would always count as true.
+    """
+    _, more = HELPERS[name]
+    place = Place()
+    backs = {"old": form(Back("old")), "new": form(Back("new"))}
+    switch = place.flow.switch(**backs, **{name: lambda *_: "text".isupper}, **more)
+
+    with pytest.raises(ConfigurationError, match=f"^{name} gave a builtin_function_or_method, which was not called"):
+        asyncio.run(switch("user-1")) if form is as_async else switch("user-1")
+
+
+def test_claims_that_have_not_run():
+    """
+    Homes of another make are looked at too: a claim that has not run holds no side.
+    """
+
+    class Claims:
+        async def aclaim(self, kind, attempt, backend):
+            return backend
+
+        claim = aclaim
+
+    place = Place()
+    switch = place.flow.switch(old=Back("old"), new=Back("new"), attempt=lambda key: key, homes=Claims())
+
+    with pytest.raises(ConfigurationError, match=r"^homes gave a coroutine, which has not run yet"):
+        switch("user-1")
+    assert place.counted("calls") == {}
+
+
 @pytest.mark.parametrize("name", ["home", "cohort", "synthetic", "failed", "attempt"])
 def test_what_is_asked_later_and_raises(name):
     """

@@ -256,6 +256,41 @@ def test_confirm_has_not_run(sides, answer):
     assert [line["event"] for line in logs if "confirm gave a coroutine" in str(line)] == ["cutover.mirror_not_run"]
 
 
+def test_confirm_that_gives_a_function(sides):
+    """
+    A method without its parentheses is always true, and so confirms nothing.
+    """
+
+    def fail(key, item, *, sequence):
+        raise TimeoutError("late")
+
+    add = sides.write(old=fail, new=sides.plain("new"), confirm=lambda *_, **__: "taken".isupper, attempts=2)
+    with pytest.raises(TimeoutError):
+        add("user-1", 1)
+
+    assert until(lambda: sides.backlog() == (1, 1))
+    assert sides.new == []
+
+
+def test_a_group_that_is_too_deep_for_calls(sides):
+    """
+    A write whose exception is nested deeply stays in the outbox, and its caller gets that exception.
+    """
+    error = ExceptionGroup("of", [TimeoutError("late")])
+    for _ in range(3000):
+        error = ExceptionGroup("of", [error])
+
+    def fail(key, item, *, sequence):
+        raise error
+
+    add = sides.write(old=fail, new=sides.plain("new"))
+    with pytest.raises(ExceptionGroup) as raised:
+        add("user-1", 1)
+
+    assert raised.value is error
+    assert until(lambda: sides.backlog() == (1, 1))
+
+
 @pytest.mark.parametrize("answer", [True, False])
 def test_confirm_that_is_awaited(sides, answer):
     """
