@@ -15,6 +15,7 @@ from typing import Any, Final
 from mmh3 import mmh3_32_uintdigest
 
 __all__ = [
+    "BUFFERS",
     "PARTS",
     "SCHEME",
     "digest_of",
@@ -32,11 +33,14 @@ COMPOUND: Final = (tuple, list, dict)
 #: The texts of objects that name nobody. Only the text shows that, because a proxy hides its object.
 NOBODY: Final = re.compile(
     r"""(?:
-    | None | True | False | NaT                             # no text, a missing value, a truth value
+    | None | True | False | NaT | --                        # no text, a missing or masked value, a truth value
     | [+-]?(?: s?NaN\d* | nan | Infinity | inf )            # no finite number
-    | \[\] | \(\) | \{\} | \*+                             # empty, hidden
+    | Undefined | NULL | \w+\.(?i: unset | undefined | missing | nothing )
+    | \[\] | \(\) | \{\} | \[(?:nan|None)\] | \{\{.*\}\}  # empty, or a template that was not filled
+    | (?: b' )? \*+ '?                                      # hidden
     | AnonymousUser | <\w+> | \w+\ object(?:\ \(None\))?   # the class alone, or a row that is not saved yet
-    | <\w*Mock\ .*                                         # an address, as a number
+    | <\w+\W+ (?:\w+=)? None\W*>
+    | <\w*Mock\ .* | <\w+\ .*\bid='\d{12,16}'>                  # an address, as a number
     )\Z""",
     re.VERBOSE | re.DOTALL,
 )
@@ -91,7 +95,8 @@ def _named_by(key: Any) -> bytes | None:
         return bytes(key) or None
     says = kind.__str__
     if says is not object.__str__:
-        is_named = not hasattr(kind, "__get__") and getattr(says, "__qualname__", "") not in LISTS_FIELDS
+        is_of_a_class = issubclass(kind, type) or hasattr(kind, "__get__")
+        is_named = not is_of_a_class and getattr(says, "__qualname__", "") not in LISTS_FIELDS
     elif issubclass(kind, COMPOUND):
         parts = (*key, *key.values()) if issubclass(kind, dict) else key
         is_named = len(key) > 0 and all(key_bytes(part) is not None for part in parts)
