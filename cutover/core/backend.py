@@ -86,13 +86,14 @@ def side_of(home: object, names: Mapping[object, Backend]) -> Backend | None:
 
     Args:
         home: A `Backend`, "old" or "new", a side's own name, a member of an enum whose value or name is one of these,
-            the same as bytes, or None for an unmarked thing.
+            the same as bytes, a bytearray or a memoryview, or None for an unmarked thing.
         names: The names that this migration knows, in lower case, None among them.
 
     Returns:
         The side, or None for anything else, also where *home* cannot even be looked up.
     """
     try:
+        home = bytes(home) if isinstance(home, bytearray | memoryview) else home  # columns of bytes give these back
         side = names.get(home)
         if side is None:
             side = next((names[name] for name in _names_in(home) if name in names), None)
@@ -116,7 +117,7 @@ def _names_in(home: object) -> Iterator[str]:
     if isinstance(home, Enum):
         yield from _names_in(home.value)
         yield from _names_in(home.name)
-    elif isinstance(home, bytes):
+    elif isinstance(home, bytes | bytearray | memoryview):
         yield from _names_in(bytes(home).decode())
     elif isinstance(home, str):
         yield str(home).strip(PADDING).lower()

@@ -39,6 +39,8 @@ def test_reasons():
         ("NEW", Backend.NEW),
         ("old   ", Backend.OLD),
         (b"new\0\0", Backend.NEW),
+        (bytearray(b"new "), Backend.NEW),
+        (memoryview(b"Tokopedia"), Backend.NEW),
         (Stored.NEW, Backend.NEW),
         (Stored.OLD, Backend.OLD),
         (Stored.NEITHER, None),
@@ -80,7 +82,7 @@ def test_padding_and_case(name, before, after, chance):
     assert side_of(home_text(home), NAMES) is side_of(home_text(home.encode()), NAMES) is NAMES[name]
 
 
-@pytest.mark.parametrize("home", [*NAMED, *Numbered, *Stored, *Backend, *Word, "lazada", 7])
+@pytest.mark.parametrize("home", [*NAMED, *Numbered, *Stored, *Backend, *Word, memoryview(b"NEW "), "lazada", 7])
 def test_home_text(home):
     """
     A home that travels as text is the same side on arrival, or unknown as before.
