@@ -10,12 +10,14 @@ import json
 import os
 import subprocess
 import sys
+from collections import UserString
 from uuid import UUID
 
 import pytest
 from circumstances import Desk
 from strategies import short
 from switching import NEW, OLD, Back, Place, as_async, called
+from werkzeug.local import LocalProxy
 
 import cutover
 from cutover.core.backend import Reason
@@ -135,10 +137,15 @@ def test_what_may_be_an_attempt(kind, homes, attempt):
     assert homes.counts() == {"attempt": Sides(new=1)}
 
 
-@pytest.mark.parametrize("attempt", ["", b"", "   "])
+EMPTY = ["", b"", "   ", bytearray(), memoryview(b" "), UserString("")]
+BLANK = [*EMPTY, LocalProxy(lambda: ""), LocalProxy(lambda: None)]
+
+
+@pytest.mark.parametrize("attempt", BLANK, ids=short)
 def test_a_blank_attempt(kind, homes, attempt):
     """
-    A blank idempotency key is none: the call is routed as usual, and claims nothing that other calls would share.
+    A blank idempotency key is none, also behind a proxy: the call is routed as usual, and claims nothing that other
+    calls would share.
     """
     place = Place(PARTS)
     charge = place.flow.switch(old=kind(Back(1)), new=kind(Back(2)), attempt=attempt_of, homes=homes)
