@@ -55,6 +55,10 @@ class Switched(_Partial):
     method: Function
     __name__: str
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        # As a method has: `pickle` finds a bound one by its name.
+        self.method.__name__, self.method.__qualname__ = name, f"{owner.__qualname__}.{name}"
+
     def __get__(self, instance: object, owner: type | None = None) -> Function:
         if instance is not None:
             return MethodType(self.method, instance)
@@ -74,7 +78,9 @@ def switched_of(direct: Function, method: Function, *, name: str, old: object) -
     made = Switched(direct)
     made.method = method
     one: Any
-    for one in (direct, method, made):
+    for one in (
+        (direct, made) if hasattr(method, "__wrapped__") else (direct, method, made)
+    ):  # it may have a name already
         one.__name__ = one.__qualname__ = name
         one.__module__ = getattr(old, "__module__", __name__)
         one.__doc__ = getattr(old, "__doc__", None)

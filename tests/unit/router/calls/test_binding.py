@@ -5,6 +5,7 @@ A switch as an attribute of a class is a method: the functions get the object, a
 import asyncio
 import functools
 import inspect
+import pickle
 from dataclasses import dataclass
 from typing import Any
 
@@ -206,7 +207,8 @@ def test_async_is_seen():
 
 def test_what_it_says_of_itself():
     """
-    A switch has the name of its flow, and the docstring and the signature of OLD; bound, without the object.
+    A switch has the name of its flow, and the docstring and the signature of OLD; bound, it has the name of its
+    attribute, and the signature is without the object.
     """
 
     def old(self, user: str, order: int = 0) -> int:
@@ -215,10 +217,34 @@ def test_what_it_says_of_itself():
     class Service:
         charge = Place().flow.switch(old=old, new=old)
 
-    for one in (vars(Service)["charge"], Service.charge, Service().charge):
-        assert (one.__name__, one.__doc__, one.__module__) == ("browse", "Charge.", __name__)
+    for one, name in ((vars(Service)["charge"], "browse"), (Service.charge, "browse"), (Service().charge, "charge")):
+        assert (one.__name__, one.__doc__, one.__module__) == (name, "Charge.", __name__)
     assert str(inspect.signature(Service.charge)) == "(self, user: str, order: int = 0) -> int"
     assert str(inspect.signature(Service().charge)) == "(user: str, order: int = 0) -> int"
+
+
+class Portable:
+    """
+    What a pool of processes can find by its name.
+    """
+
+    def _old(self, user):
+        return OLD, user
+
+    def _new(self, user):
+        return NEW, user
+
+    find = Place(QUARTER).flow.switch(old=_old, new=_new)
+
+
+def test_a_bound_switch_goes_to_another_process():
+    """
+    A bound switch is pickled as a method is: as its object and the name of the attribute.
+    """
+    carried = pickle.loads(pickle.dumps(Portable().find))
+
+    assert [carried(user) for user in USERS] == [Portable().find(user) for user in USERS]
+    assert carried.__qualname__ == "Portable.find"
 
 
 def test_a_key_by_its_name():
