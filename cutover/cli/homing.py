@@ -20,7 +20,7 @@ from cutover.errors import ConfigurationError
 from cutover.operations.questions import Question
 from cutover.operations.rehoming import Things, on_record
 
-__all__ = ["VERBS", "home_in_words", "opened_homes"]
+__all__ = ["VERBS", "home_in_words", "note_unmade", "opened_homes"]
 
 HELP: Final = "Where homes are kept."
 
@@ -65,7 +65,16 @@ def find_(session: Session, kind: str, thing: str, place: str | None) -> int:
             session.print_json({"migration": opened.migration, "kind": kind, "id": thing, "home": home})
         else:
             session.print(plain(home_in_words(kind, thing, found)))
+        note_unmade(session, opened)
     return ExitCode.DONE
+
+
+def note_unmade(session: Session, opened: Homes) -> None:
+    """
+    Say that nothing was ever claimed in a place: it may be the wrong one.
+    """
+    if not opened.is_made:
+        session.note(f"  nothing was ever claimed in {opened.url}; is it the right place?")
 
 
 def home_in_words(kind: str, thing: str, found: Backend | None) -> str:

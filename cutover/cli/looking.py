@@ -13,7 +13,7 @@ from click.shell_completion import get_completion_class
 from cutover.cli.completing import cohorts, only_flows
 from cutover.cli.differences import told
 from cutover.cli.failures import ExitCode
-from cutover.cli.homing import home_in_words, opened_homes
+from cutover.cli.homing import home_in_words, note_unmade, opened_homes
 from cutover.cli.listing import history_view, rules_table
 from cutover.cli.options import help_without_verb, homes_option, looking
 from cutover.cli.session import Session, console
@@ -100,6 +100,7 @@ def explain_(
         if home_of is not None:
             with opened_homes(place, control.migration) as homes:
                 given = found = homes.find(*home_of)
+                note_unmade(session, homes)
         explanation = control.explain(flow, key, cohort=cohort, home=given)
     if session.as_json:
         session.print_json(explanation.document())

@@ -204,6 +204,11 @@ def test_one_home_is_looked_up(shop, url):
     assert shop.json("homes", "find", "order", "2", "--homes", url) == told
     assert shop.json("homes", "find", "order", "17", "--homes", url)["home"] is None
     assert shop.run("homes", "find", "No Kind", "2", "--homes", url).returncode == 2
+    empty = f"sqlite:///{shop.folder}/another.db"
+    for look in (("homes", "find", "order", "2"), ("explain", "pay", "k", "--home-of", "order", "2")):
+        assert "nothing was ever claimed" not in shop.run(*look, "--homes", url).stderr
+        said = shop.run(*look, "--homes", empty).stderr
+        assert f"nothing was ever claimed in {empty}; is it the right place?" in said
     assert shop.run("homes", "find", "order", "2").returncode == 2
 
 
