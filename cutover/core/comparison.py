@@ -10,10 +10,11 @@ One rule says what is the same. The first line that fits holds; `compare=` of a 
 - Responses of HTTP are the same by status and body, whatever library made them; JSON in a body by its parts.
 - What is read only once, or was not asked yet, is not compared: streams, cursors, files, generators, queries.
 - Mappings are the same by name, sequences by position, and sets by their elements; the types may differ.
+  Objects that are names or elements are compared by their fields.
 - Objects are the same by type and fields, and never by their own `==`. Fields are what attrs, dataclasses, named tuples
   and pydantic declare, and else what `__dict__` and slots hold.
 - Fields that declare `compare=False` or `eq=False` are left out, wherever the object stands.
-- Rows of Django and SQLAlchemy are the same by the columns that both have loaded, without the mapper's bookkeeping.
+- Rows of Django and SQLAlchemy are the same by the columns and related rows that both have loaded.
 - Exceptions are the same by type, arguments and fields.
 - An object of a type in C without fields is the same by its own `==`. Without one it is not compared.
 """
@@ -91,7 +92,10 @@ def compare_answers(
         is_ignored_only = not found and why is None and _differ(walk)
         return Comparison(Verdict.IGNORED if is_ignored_only else Verdict.MISMATCH, tuple(found))
     if why is not None:
-        raise why
+        try:
+            raise why
+        finally:
+            del why  # or the exception and this frame would keep each other, and the answers
     return Comparison(Verdict.IGNORED if _differ(walk) else Verdict.MATCH)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Any, Final, NamedTuple
 
-from cutover.core.parts import ABSENT, ATOMS, NotComparable, Shape, Sort, json_of, shape_of
+from cutover.core.parts import ABSENT, ATOMS, VALUES, NotComparable, Shape, Sort, json_of, shape_of
 
 __all__ = ["Budget", "Difference", "Walk", "is_ignored"]
 
@@ -14,6 +14,7 @@ MOST_PARTS: Final = 500_000  # of two values that are looked at
 BREATH: Final = 256  # parts between two pauses
 FEW: Final = 10_000  # names that are looked at in one go
 TEXT: Final = {str}
+NAN: Final = (float, "nan")  # the key of every NaN
 FAMILIES: Final[tuple[Any, ...]] = (bool, str, (bytes, bytearray, memoryview))
 
 Tails = frozenset[tuple[str, ...]]  # the rest of each pattern whose first names end the path
@@ -80,6 +81,7 @@ class Walk:
         # kept, or others could get their ids.
         self._seen: dict[tuple[int, int, Tails], tuple[Any, Any]] = {}
         self.passed: list[tuple[Any, Any]] = []
+        self._looked_at = 0  # to find keys; a name may hold the same one many times
 
     def differences(self, old: Any, new: Any) -> Iterator[Difference]:
         """
@@ -163,57 +165,82 @@ class Walk:
 
     def _of_mappings(self, old: Any, new: Any) -> Iterator[Pair]:
         """
-        Pair what stands under one name; names that are no text are found by `_key`.
+        Pair the parts that stand under one name.
         """
-        news = {} if self._has_text_names(old) and self._has_text_names(new) else self._by_key(new)
+        if not (self._has_text_names(old) and self._has_text_names(new)):
+            yield from self._of_named(old, new)
+            return
         paired = 0
         for name, part in old.items():
-            other = new.get(name, ABSENT) if type(name) is str else news.get(_key(name), ABSENT)
+            other = new.get(name, ABSENT)
             paired += other is not ABSENT
-            yield str(name), part, other
+            yield name, part, other
         if paired == len(new):
             return
-        olds = self._by_key(old) if news else {}
         for name, part in self._counted(new.items()):
-            if name not in old if type(name) is str else _key(name) not in olds:
-                yield str(name), ABSENT, part
+            if name not in old:
+                yield name, ABSENT, part
+
+    def _of_named(self, old: Any, new: Any) -> Iterator[Pair]:
+        """
+        Pair the parts of mappings with names that are no text. An object that is a name is compared like a part.
+        """
+        for one, other in self._paired(old, new):
+            name = _name(one if other is ABSENT else other)
+            if one is not ABSENT and other is not ABSENT:
+                yield name, one, other
+            yield name, ABSENT if one is ABSENT else old[one], ABSENT if other is ABSENT else new[other]
 
     def _has_text_names(self, mapping: Any) -> bool:
         if type(mapping) is dict and len(mapping) < FEW:
             return set(map(type, mapping)) <= TEXT
         return all(type(name) is str for name in self._counted(mapping))
 
-    def _by_key(self, mapping: Any) -> dict[Any, Any]:
-        return {_key(name): part for name, part in self._counted(mapping.items()) if type(name) is not str}
-
     def _counted(self, parts: Iterable[Any]) -> Iterator[Any]:
-        for number, part in enumerate(parts, 1):
-            if not number % BREATH:
+        for part in parts:
+            self._looked_at += 1
+            if not self._looked_at % BREATH:
                 self.budget.spend(BREATH)
             yield part
 
     def _of_sets(self, old: Any, new: Any) -> Iterator[Pair]:
+        for number, (one, other) in enumerate(self._paired(old, new)):
+            yield str(number), one, other
+
+    def _paired(self, old: Any, new: Any) -> Iterator[tuple[Any, Any]]:
         """
         Pair elements that are equal, and of the others those that are alike by their parts.
         """
-        others = {_key(one): one for one in self._counted(new)}
-        number, alone = 0, []
+        others = {self._key(one): one for one in self._counted(new)}
+        alone = []
         for one in old:
-            other = others.pop(_key(one), ABSENT)
+            other = others.pop(self._key(one), ABSENT)
             if other is ABSENT:
                 alone.append(one)
             else:
-                yield str(number), one, other
-                number += 1
-        rest = list(others.values())
+                yield one, other
+        rest, alike = list(others.values()), []
         for one in alone:
             at = next((at for at, other in enumerate(rest) if self._are_alike(one, other)), None)
-            if at is not None:
-                del rest[at]
+            if at is None:
+                yield one, ABSENT
             else:
-                yield str(number), one, ABSENT
-                number += 1
-        yield from ((str(index), ABSENT, other) for index, other in enumerate(rest, number))
+                alike.append((one, rest.pop(at)))
+        yield from ((ABSENT, other) for other in rest)
+        yield from alike
+
+    def _key(self, key: Any) -> Any:
+        """
+        Give a key by which a dictionary finds what is the same.
+        """
+        kind = type(key)
+        if kind is str:
+            return key
+        if issubclass(kind, tuple):
+            return (tuple, *map(self._key, self._counted(key)))
+        if kind is frozenset:
+            return frozenset(map(self._key, self._counted(key)))
+        return NAN if kind in ATOMS and key != key else (_family(kind), key)  # noqa: PLR0124
 
     def _are_alike(self, one: Any, other: Any) -> bool:
         self.budget.spend(1)
@@ -278,13 +305,11 @@ def _same_arrays(old: Any, new: Any) -> bool:
     return bool(((old == new) | ((old != old) & (new != new))).all())  # noqa: PLR0124
 
 
-def _key(key: Any) -> Any:
+def _name(key: Any) -> str:
     """
-    Give a key by which a dictionary finds what is the same.
+    Name a key in a path. The `__str__` of an object might ask a back end.
     """
-    if type(key) is str:
-        return key
-    return "nan" if key != key else (_family(type(key)), key)  # noqa: PLR0124
+    return str(key) if issubclass(type(key), VALUES) else "?"
 
 
 def _of_sequences(old: Iterable[Any], new: Iterable[Any]) -> Iterator[Pair]:
@@ -307,7 +332,7 @@ def _of_rows(old: Shape, new: Shape) -> Iterator[Pair]:
     either = {**old.parts, **new.parts}
     known = [name for name in either if hasattr(old.kind, name)]
     loaded = [name for name in known if name in old.parts and name in new.parts]
-    if known and not loaded:
+    if not loaded:
         raise NotComparable(f"two {old.kind.__name__} have loaded none of the same fields")
     names = [name for name in either if name not in known or name in loaded]
     return ((name, old.parts.get(name, ABSENT), new.parts.get(name, ABSENT)) for name in names)

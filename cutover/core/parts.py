@@ -6,7 +6,7 @@ neither a property nor a lazy loader of a stranger runs. `core.comparison` state
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
 from collections.abc import Set as AbstractSet
 from dataclasses import fields as dataclass_fields
 from datetime import date, time, timedelta
@@ -16,7 +16,7 @@ from io import IOBase
 from itertools import islice
 from numbers import Number
 from pathlib import PurePath
-from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, MethodType, ModuleType, SimpleNamespace
 from typing import Any, Final, NamedTuple
 
 import attrs
@@ -24,6 +24,7 @@ import attrs
 __all__ = [
     "ABSENT",
     "ATOMS",
+    "VALUES",
     "NotComparable",
     "Shape",
     "Sort",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 MOST_LOOKED_THROUGH: Final = 1000  # parts of an answer that are searched for open ones
+MOST_BLANKS: Final = 100  # before JSON
 LONGEST_JSON: Final = 1 << 18  # bytes of a response's body that are read as JSON; the interpreter cannot pause in it
 ATOMS: Final = frozenset({str, int, float, bool, type(None), bytes, complex})  # exactly these: nothing of a stranger
 CONSTANTS: Final = (type(None), type(...), type(NotImplemented), type, ModuleType)
@@ -193,6 +195,7 @@ def why_open(value: Any) -> str:
     else:
         is_file = known.names & READS and known.names & CLOSES and known.names & BLOCKS
         is_query = "__iter__" in known.names and known.names & LAZY and not known.is_container
+        is_query = is_query or "get_queryset" in known.names
         is_later = known.names >= FUTURE
         is_open = bool(known.names & RUNS or is_file or is_query or is_later or issubclass(kind, IOBase))
         is_open = is_open and "shape" not in known.names
@@ -202,6 +205,8 @@ def why_open(value: Any) -> str:
 def closable(value: Any) -> Iterator[Any]:
     """
     Give what is open in an answer and can be closed: itself, or what its containers and declared fields hold.
+
+    Of other objects, only responses are given.
     """
     seen: dict[int, Any] = {}
     waiting = [value]
@@ -217,10 +222,12 @@ def closable(value: Any) -> Iterator[Any]:
             waiting.extend(islice(one, MOST_LOOKED_THROUGH))
         elif issubclass(kind, BaseException):  # such as an error of HTTP, which holds its response
             waiting.extend(part for name, part in _dict_of(one).items() if name in ("fp", "response"))
-        elif _kind(kind).declared or "__pydantic_extra__" in _kind(kind).names:
+        elif kind is SimpleNamespace or _kind(kind).declared or "__pydantic_extra__" in _kind(kind).names:
             waiting.extend((fields_of(one) or {}).values())
         elif why_open(one):
             yield getattr(one, "body_iterator", one)  # of Starlette, whose responses have no `close`
+        else:  # an object may hold a file or a connection that the application shares, but a response is of one call
+            waiting.extend(filter(_answers_a_request, _dict_of(one).values()))
 
 
 def json_of(body: Any) -> Any:
@@ -229,7 +236,7 @@ def json_of(body: Any) -> Any:
     """
     if not isinstance(body, str | bytes) or len(body) > LONGEST_JSON:
         return ABSENT
-    if body[:1] not in ("{", "[", b"{", b"["):
+    if body[:MOST_BLANKS].lstrip()[:1] not in ("{", "[", b"{", b"["):
         return ABSENT
     try:
         return json.loads(body)
@@ -275,6 +282,8 @@ def _shape_of_array(value: Any) -> Shape:
     kind: Any = type(value)
     if "equals" in _kind(kind).names:
         return Shape(Sort.ARRAY, value, kind)
+    if names := getattr(value.dtype, "names", None):
+        return Shape(Sort.MAPPING, {name: value[name] for name in names})
     if value.shape == ():
         return shape_of(value.item()) if type(value.item()) is not type(value) else Shape(Sort.VALUE, value)
     if getattr(value.dtype, "kind", "") in NUMERIC and not hasattr(value, "mask"):
@@ -288,6 +297,8 @@ def _shape_of_container(value: Any, known: _Kind) -> Shape:
         if "lists" in known.names:  # several values of one name
             return Shape(Sort.MAPPING, dict(value.lists()))
         return Shape(Sort.MAPPING, value)
+    if issubclass(kind, ItemsView):
+        return Shape(Sort.MAPPING, dict(value))
     if issubclass(kind, AbstractSet):
         return Shape(Sort.SET, value)
     names = value._fields if "_fields" in known.names else value.keys() if "keys" in known.names else None
@@ -308,6 +319,9 @@ def _shape_of_object(value: Any, known: _Kind) -> Shape:
     is_row = "_sa_instance_state" in found or ("_state" in found and "_meta" in known.names)
     if known.declared:
         found = dict(_declared(value, found, known, is_row=is_row))
+    if is_row:
+        related = _dict_of(found.get("_state")).get("fields_cache", {})  # of Django
+        found = {**found, **related, **found.get("_prefetched_objects_cache", {})}
     left_out = known.computed | BOOKKEEPING if is_row else known.computed
     found = {name: part for name, part in found.items() if name not in left_out}
     return Shape(Sort.ROW if is_row else Sort.OBJECT, found, kind)
@@ -324,6 +338,11 @@ def _declared(value: Any, found: dict[str, Any], known: _Kind, *, is_row: bool) 
             yield name, part if compared is True else compared(part)
     if not known.is_whole:
         yield from ((name, part) for name, part in found.items() if name not in known.declared)
+
+
+def _answers_a_request(value: Any) -> bool:
+    kind: Any = type(value)
+    return _is_response(_kind(kind), _dict_of(value))
 
 
 def _is_response(known: _Kind, own: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from cutover.errors import ConfigurationError
 from cutover.returned import discard, unfinished
 from cutover.router.compiled import Circumstances, FlowPlan, compile_flow
 from cutover.router.counting import Cell, FlowCells, StrangerCells
-from cutover.router.current import in_shadow
+from cutover.router.current import HAS_COMPARED, in_shadow
 from cutover.router.request import Request
 from cutover.router.routing import CohortOf, Routing, Use, routing
 from cutover.router.strangers import kind_of, nameless_kind, text_of, truth
@@ -108,7 +108,8 @@ class Flow(Routing):
         """
         plan = self._plan
         cell, hash_ = self._find(plan, key, cohort, home)
-        next(cell.ticks if synthetic is False and type(key) is not Visit else self._ticks(cell, key, synthetic))
+        is_plain = synthetic is False and type(key) is not Visit and not HAS_COMPARED
+        next(cell.ticks if is_plain else self._ticks(cell, key, synthetic))
         if hash_ is None:
             return _decision(self.name, plan, key, cell, hash_)
         # As there, without the call: most decisions are made here.

@@ -17,6 +17,7 @@ from cutover.core.visit import UNVERSIONED, Claims, Order, entered, resumed
 from cutover.returned import discard, unfinished
 from cutover.router.compiled import Circumstances, FlowPlan
 from cutover.router.counting import Cell, StrangerCells, VisitCells
+from cutover.router.current import in_shadow
 from cutover.router.routing import CohortOf
 from cutover.router.strangers import kind_of, nameless_kind, text_of, truth
 from cutover.router.tokens import Tokens
@@ -180,7 +181,7 @@ class Journey:
                 is counted as what is synthetic for `Flow.route`.
         """
         plan, now = self._plan, int(self._now())
-        apart = synthetic is not False and truth(synthetic)
+        apart = (synthetic is not False and truth(synthetic)) or in_shadow()
         if type(key) is Visit:
             cohort = key.cohort if cohort is None else cohort
             apart = apart or key.synthetic

@@ -127,7 +127,7 @@ def routing(flow: "Flow", cohort_of: CohortOf | None) -> Use:  # noqa: C901 - th
                     hash_ = hash_of_ascii(salt + text, 0, False) if text.isascii() else hash_of((salt + text).encode())
                     if not dial.overridden[hash_ >> SLOT_BITS]:
                         return next(dial.new.ticks if hash_ < dial.threshold else dial.old.ticks)
-            elif type(key) is Visit and home is UNSET and not synthetic and key.migration == flow.migration:
+            elif type(key) is Visit and home is usual and not synthetic and key.migration == flow.migration:
                 return next(flow.stay[key.kept[flow.name]])
         except Exception:  # noqa: BLE001, S110 - such a key, cohort or `cohort_of` is for the general path
             pass
@@ -139,8 +139,10 @@ def routing(flow: "Flow", cohort_of: CohortOf | None) -> Use:  # noqa: C901 - th
         plain = usual = NEVER
         flow.adopt_plan(plan)
         salt, dials = plan.salt or "", plan.dials
-        if plan.salt is None:
-            return  # or a request that has hashed without the salt could meet the first dial
+        # Without the salt, a request that has hashed could meet the first dial. And while there are comparisons, only
+        # the general path counts apart what the compared functions route themselves.
+        if given.snapshot is None or given.snapshot.shadows:
+            return
         usual = UNSET
         if not plan.overrides and cohort_of is None:
             dial = dials[None]

@@ -50,6 +50,8 @@ def _close(one: Any, *names: str) -> Any:
     for name in names:
         with suppress(Exception):
             closing = getattr(one, name)()
+            if callable(release := getattr(one, "release_conn", None)):  # of urllib3, which closes and yet keeps it
+                release()
             if inspect.iscoroutine(closing) and len(names) == 1:
                 closing.close()  # nobody can await it here
             return closing

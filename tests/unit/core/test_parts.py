@@ -88,6 +88,22 @@ def loaded_lazily(value):
     return lazy
 
 
+def priced(name, number):
+    """
+    Give an array of one record.
+    """
+    return np.array([("a", number)], dtype=[("sku", "U9"), (name, float)])
+
+
+def with_rival(price):
+    """
+    Give a row with a row that it refers to loaded.
+    """
+    row = Product(id=1, name="a", price=1)
+    row._state.fields_cache["rival"] = Product(id=2, name="b", price=price)
+    return row
+
+
 TABLE = {
     "numbers": [
         (1, 1.0, []),
@@ -141,6 +157,10 @@ TABLE = {
         (np.array([1, 2]), np.array([[1, 2]]), [""]),
         (np.array([1, "a", True], dtype=object), np.array([1, "a", 1], dtype=object), ["2"]),
         ({"rows": np.zeros(3)}, {"rows": np.ones(3)}, ["rows"]),
+        (priced("price", NAN), priced("price", NAN), []),
+        (priced("price", 1), priced("price", 2), ["price"]),
+        (priced("price", 1)[0], priced("price", 2)[0], ["price"]),
+        (priced("price", 1), priced("rank", 1), ["price", "rank"]),
     ],
     "mappings and sequences": [
         ((1, 2), [1, 2], []),
@@ -157,6 +177,18 @@ TABLE = {
         (Pair("a", 1), Pair("a", 2), ["price"]),
         (Pair("a", 1), ("a", 1), []),
         (QueryDict("a=1&a=2"), QueryDict("a=3&a=2"), ["a.0"]),
+        ({"a": [1]}.items(), {"a": [2]}.items(), ["a.0"]),
+    ],
+    "names that are no text": [
+        ({(True, 1): "a"}, {(1, 1): "a"}, ["?", "?"]),
+        ({(NAN, 1): "a"}, {(math.nan, 1): "a"}, []),
+        ({NAN: "a"}, {"nan": "a"}, ["nan", "nan"]),
+        ({frozenset({True}): "a"}, {frozenset({1}): "a"}, ["?", "?"]),
+        ({Paid.YES: 1}, {Paid.YES: 2}, ["Paid.YES"]),
+        ({SameKey(key=1, price=1): "a"}, {SameKey(key=1, price=1): "a"}, []),
+        ({SameKey(key=1, price=1): "a"}, {SameKey(key=1, price=2): "a"}, ["?.price"]),
+        ({Plain(a=1): "a"}, {Plain(a=1): "b"}, ["?"]),
+        ({Plain(a=1): "a"}, {Plain(a=2): "a"}, ["?", "?"]),
     ],
     "sets": [
         ({1, 2}, frozenset({2, 1}), []),
@@ -202,6 +234,8 @@ TABLE = {
         (Product(id=1, name="a", price=1), Product(id=1, name="a", price=1), []),
         (Product(id=1, name="a", price=1), Product(id=1, name="b", price=1), ["name"]),
         (touched(Product(id=1, name="a", price=1)), Product(id=1, name="a", price=1), []),
+        (with_rival(1), with_rival(1), []),
+        (with_rival(1), with_rival(2), ["rival.price"]),
         (basket(), basket(), []),
         (basket(), basket("user-2"), ["owner"]),
         (basket(loaded=True), basket(), []),
@@ -213,6 +247,7 @@ TABLE = {
         (httpx.Response(200, content=b"a"), httpx.Response(201, content=b"b"), ["status", "body"]),
         (httpx.Response(200, json={"a": 1, "b": 2}), httpx.Response(200, content=b'{"b": 2, "a": 3}'), ["body.a"]),
         (httpx.Response(200, headers={"x": "1"}), httpx.Response(200, headers={"x": "2"}), []),
+        (httpx.Response(200, content=b' {"a": 1}'), httpx.Response(200, content=b'{"a":1}\n'), []),
         (requested(b"a"), httpx.Response(200, content=b"a"), []),
         (requested(b"a"), requested(b"b"), ["body"]),
         (HttpResponse("a"), HttpResponse("a"), []),
@@ -339,11 +374,11 @@ def test_what_has_nothing_to_compare(old, new):
 
 def test_what_can_be_closed():
     """
-    What is open in containers and declared fields is found to be closed, and nothing that other objects hold.
+    What is open in containers and declared fields is found to be closed. Of what other objects hold, responses are.
     """
-    one, other = io.BytesIO(), io.BytesIO()
-    held = Plain(connection=io.BytesIO())
+    one, other, response = io.BytesIO(), io.BytesIO(), httpx.Response(200, content=iter([b"a"]))
+    held = Plain(connection=io.BytesIO(), response=response)
 
-    found = list(closable({"rows": [Order(one), (other, held)], "names": "text"}))
+    found = list(closable({"rows": [Order(one), (SimpleNamespace(body=other), held)], "names": "text"}))
 
-    assert {id(part) for part in found} == {id(one), id(other)}
+    assert {id(part) for part in found} == {id(one), id(other), id(response)}

@@ -20,6 +20,7 @@ from cutover.router.calls import findings
 from cutover.router.calls import shadow as module
 from cutover.router.compiled import Circumstances
 from cutover.router.current import CURRENT
+from cutover.router.tokens import Tokens
 from cutover.testing.store_helpers import until
 
 ANSWER = {"items": [{"id": 1, "rank": 3}], "total": 5}
@@ -588,3 +589,23 @@ def test_noise_has_two_verdicts(verdict):
     What OLD with itself comes to is told apart from what OLD with NEW comes to.
     """
     assert module._noise(verdict) in (Verdict.NOISE_MATCH, Verdict.NOISE_MISMATCH)
+
+
+def test_what_a_compared_function_routes_itself(asked):
+    """
+    A key or a visit that a compared function routes by hand is counted as synthetic, and not as a user's.
+    """
+    place = Place(0, PARTS)
+    journey = place.parts.holding.journey("purchase", Tokens(("secret",)), None)
+    visit = journey.enter("user-1")
+    cart = place.parts.flow("cart")
+
+    def routes(key):
+        return [place.flow.route(key), place.flow.decide(key), cart.route(visit), str(journey.enter(key))]
+
+    asked(place, Back(1), routes)
+
+    assert place.counted("requests") == {("old", "percent"): 1}
+    assert place.counted("synthetic") == {("old", ""): 2}
+    assert journey.cells.entered.total == 1
+    assert cart.cells.synthetic[OLD].total == 1
