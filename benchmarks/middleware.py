@@ -19,7 +19,8 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from cutover.core.migration import Flow, Journey, Migration
+from cutover.core.defined import Flow, Journey
+from cutover.core.migration import Migration
 from cutover.integrations import visit_of
 from cutover.integrations.asgi import VisitMiddleware as AsgiMiddleware
 from cutover.integrations.wsgi import VisitMiddleware as WsgiMiddleware

@@ -20,7 +20,8 @@ from timing import floor, milliseconds, per_key
 
 from cutover.core.backend import Backend
 from cutover.core.bucketing import digest_of, position_of
-from cutover.core.migration import Cohort, Flow, Migration
+from cutover.core.defined import Cohort, Flow
+from cutover.core.migration import Migration
 from cutover.core.snapshot import NO_HASH, Head, Override, Snapshot
 from cutover.router.compiled import Circumstances
 from cutover.router.flow import Flow as Handle

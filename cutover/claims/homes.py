@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 from cutover.claims.ids import Id, backend_in, checked_keep, id_bytes, kind_in, pieces
 from cutover.claims.threads import Threads
 from cutover.core.backend import Backend
-from cutover.core.migration import NAME, NAME_RULE
+from cutover.core.defined import NAME, NAME_RULE
 from cutover.engines.registry import open_homes
 from cutover.errors import ConfigurationError, Unavailable
 from cutover.ports.homes import PIECE, Engine, Rehomed, Sides

@@ -9,7 +9,7 @@ from typing import Final, cast
 from uuid import UUID
 
 from cutover.core.backend import Backend, side_of
-from cutover.core.migration import NAME, NAME_RULE
+from cutover.core.defined import NAME, NAME_RULE
 from cutover.errors import ConfigurationError
 
 __all__ = ["Id", "backend_in", "checked_keep", "digest_of", "id_bytes", "kind_in", "parse_ids", "pieces"]

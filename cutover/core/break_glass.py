@@ -8,7 +8,8 @@ The break-glass file: sides that operators set without the store, obeyed above e
 from collections.abc import Iterable, Mapping
 
 from cutover.core.backend import Backend
-from cutover.core.migration import Migration, frozen_mapping
+from cutover.core.defined import frozen_mapping
+from cutover.core.migration import Migration
 from cutover.errors import ConfigurationError
 
 __all__ = ["EVERY_FLOW", "broken_glass", "broken_glass_unread", "parse_break_glass", "reached_by", "unknown_lines"]

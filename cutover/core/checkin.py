@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple, Self
 import attrs
 
 from cutover.core.canonical import LARGEST_INTEGER, decode, encode
+from cutover.core.defined import NAME, frozen_mapping
 from cutover.core.fields import counter, field, items, typed
 from cutover.core.instants import format_instant, parse_instant
-from cutover.core.migration import NAME, frozen_mapping
 from cutover.core.names import LONGEST_ASKED, Asked, NameKind
 from cutover.core.schema import SCHEMA, check_schema
 from cutover.core.snapshot import Head

@@ -11,10 +11,10 @@ from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from cutover.core.bucketing import SCHEME
-from cutover.core.migration import Cohort, Flow, Journey, WorkItem, Wrong
+from cutover.core.defined import Cohort, Flow, Journey, WorkItem, Wrong
 from cutover.errors import ConfigurationError
 
-__all__ = ["definition_fields", "located", "parse_duration", "read_definition"]
+__all__ = ["definition_fields", "located", "parse_duration"]
 
 T = TypeVar("T")
 Path = tuple[str, ...]
@@ -22,17 +22,6 @@ Path = tuple[str, ...]
 UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 DURATION: Final = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
 BYTE_ORDER_MARK: Final = "\ufeff"  # Windows editors put one first
-
-
-def read_definition(text: str | bytes, source: str) -> dict[str, Any]:
-    """
-    Read the fields of a `Migration` from TOML.
-
-    Raises:
-        ConfigurationError: If the text is no TOML, or a key is unknown, missing or wrong.
-    """
-    with located(text, source) as document:
-        return definition_fields(document)
 
 
 @contextmanager
@@ -57,18 +46,6 @@ def located(text: str | bytes, source: str) -> Iterator[dict[str, Any]]:
         raise ConfigurationError(f"{source}, line {line}: {wrong}") from wrong
 
 
-def definition_fields(document: dict[str, Any]) -> dict[str, Any]:
-    """
-    Read the fields of a `Migration` from a parsed document.
-
-    Raises:
-        Wrong: If a key is unknown, missing or wrong.
-    """
-    fields = _migration(document)
-    _check_together(fields)
-    return fields
-
-
 def parse_duration(text: str) -> timedelta | None:
     """
     Read "90s", "30m", "4h", "1h30m" or "2d"; None for anything else.
@@ -83,7 +60,13 @@ def parse_duration(text: str) -> timedelta | None:
         return None
 
 
-def _migration(document: dict[str, Any]) -> dict[str, Any]:
+def definition_fields(document: dict[str, Any]) -> dict[str, Any]:
+    """
+    Read the fields of a `Migration` from a parsed document. The migration checks what they are together.
+
+    Raises:
+        Wrong: If a key is unknown, missing or wrong.
+    """
     top = _Table((), document)
     name = top.text("name")
     fields = {
@@ -127,12 +110,6 @@ def _work_item(name: str, table: "_Table") -> WorkItem:
 
 def _cohort(name: str, table: "_Table") -> Cohort:
     return Cohort(name=name, title=table.text("title", default=name))
-
-
-def _check_together(fields: dict[str, Any]) -> None:
-    from cutover.core.migration import Migration  # noqa: PLC0415 - it calls this module
-
-    Migration(**fields)
 
 
 class _Table:

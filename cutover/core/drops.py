@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from cutover.core.migration import Journey
+from cutover.core.defined import Journey
 from cutover.core.percent import format_percent
 from cutover.core.renames import renamed
 from cutover.core.snapshot import Snapshot

@@ -12,8 +12,9 @@ from typing import Any, Final
 import attrs
 
 from cutover.core.canonical import encode
+from cutover.core.defined import Wrong
 from cutover.core.definition import definition_fields, located
-from cutover.core.migration import Migration, Wrong
+from cutover.core.migration import Migration
 from cutover.core.percent import parse_percent
 from cutover.core.snapshot import NO_HASH, Eviction, Head, Snapshot
 from cutover.errors import ConfigurationError

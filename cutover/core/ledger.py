@@ -16,10 +16,10 @@ import attrs
 
 from cutover.core.canonical import decode, encode
 from cutover.core.changes import Proposal
+from cutover.core.defined import frozen_mapping
 from cutover.core.fields import counter, field
 from cutover.core.instants import format_instant, parse_instant
 from cutover.core.merge import difference, merge
-from cutover.core.migration import frozen_mapping
 from cutover.core.moves import turned_flows
 from cutover.core.renames import renamed
 from cutover.core.schema import SCHEMA, check_schema

@@ -8,70 +8,26 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from os import PathLike
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, Protocol, Self, TypeVar
 
 import attrs
 
 from cutover.core.backend import NAMED, Backend
 from cutover.core.bucketing import SCHEME
+from cutover.core.defined import NAME, NAME_RULE, Cohort, Flow, Journey, WorkItem, Wrong, check_name, frozen_mapping
+from cutover.core.definition import definition_fields, located
 from cutover.core.fields import field, items, typed
 from cutover.errors import ConfigurationError, Corrupt
 
 __all__ = [
-    "NAME",
-    "Cohort",
-    "Flow",
-    "Journey",
     "Migration",
-    "WorkItem",
-    "Wrong",
-    "frozen_mapping",
 ]
 
-NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-NAME_RULE: Final = "1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
 SALT: Final = re.compile(r"[A-Za-z0-9._:/@+-]{1,64}")
 SALT_RULE: Final = "1 to 64 of A-Z, a-z, 0-9 and ._:/@+-"
-LARGEST_WEIGHT: Final = 1_000_000_000
-LONGEST_PROBLEM: Final = 120  # a value of megabytes would hide what is wrong with it
-LONGEST_VISIT: Final = timedelta(days=365)
-MOST_NAMED: Final = (
-    2000  # characters of the flows of a journey, with blanks between: its token names them, within a cookie
-)
+MOST_NAMED: Final = 2000  # characters of a journey's flows, with blanks between: its token in a cookie names them
 FIRST_DAY: Final = date(1970, 1, 1)
 LAST_DAY: Final = date(9998, 12, 31)  # the end of the day after exists in every time zone
-
-
-class Wrong(ValueError):
-    """
-    One rule of the definition that does not hold.
-
-    Attributes:
-        path: The key that is wrong, such as ``("flows", "pay", "weight")``.
-        problem: What it is.
-        allowed: What it may be.
-    """
-
-    def __init__(self, path: tuple[str, ...], problem: str, allowed: str) -> None:
-        if len(problem) > LONGEST_PROBLEM:
-            problem = problem[:LONGEST_PROBLEM] + "..."
-        super().__init__(f"{'.'.join(path)} {problem}; allowed: {allowed}")
-        self.path = path
-        self.problem = problem
-        self.allowed = allowed
-
-
-def frozen_mapping(items: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """
-    Copy a mapping into one that cannot change.
-    """
-    return MappingProxyType(dict(items))
-
-
-def _check_name(path: tuple[str, ...], name: str) -> None:
-    if not NAME.fullmatch(name):
-        raise Wrong(path, f"is named {name!r}", NAME_RULE)
 
 
 def _zone(name: str) -> tzinfo:
@@ -80,109 +36,11 @@ def _zone(name: str) -> tzinfo:
     return ZoneInfo(name)  # ZoneInfoNotFoundError is a KeyError
 
 
-def _check_weight(path: tuple[str, ...], weight: Decimal) -> None:
-    exponent = weight.as_tuple().exponent
-    fine = isinstance(exponent, int) and exponent >= -6  # noqa: PLR2004
-    if not weight.is_finite() or not 0 < weight <= LARGEST_WEIGHT or not fine:
-        raise Wrong(
-            path,
-            f"is {weight}",
-            f"a positive number up to {LARGEST_WEIGHT} with at most 6 decimals",
-        )
-
-
 def _check_timezone(name: str) -> None:
     try:
         _zone(name)
     except (KeyError, ValueError, OSError) as error:
         raise Wrong(("timezone",), f"is {name!r}", "an IANA name such as Asia/Jakarta") from error
-
-
-@attrs.frozen(kw_only=True)
-class Flow:
-    """
-    One kind of user request.
-
-    Attributes:
-        weight: Its share of the overall progress, relative to the other weights; positive.
-        was: The names that it had before, latest first. A process that still asks for one of them gets this flow.
-    """
-
-    name: str
-    weight: Decimal = Decimal(1)
-    was: tuple[str, ...] = ()
-
-    def __attrs_post_init__(self) -> None:
-        _check_name(("flows", self.name), self.name)
-        _check_weight(("flows", self.name, "weight"), self.weight)
-        path = ("flows", self.name, "was")
-        for name in self.was:
-            _check_name(path, name)
-        if self.name in self.was or len(set(self.was)) != len(self.was):
-            raise Wrong(path, f"is {list(self.was)}", "names that the flow had before, each once")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """
-        The name that it has, and those that it had.
-        """
-        return (self.name, *self.was)
-
-
-@attrs.frozen(kw_only=True)
-class Journey:
-    """
-    Flows that a user does in one visit.
-
-    Attributes:
-        together: One back end for the whole visit; otherwise each flow keeps the side it first got.
-        idle: A visit ends after this long without a step.
-        ttl: A visit never lives longer than this.
-    """
-
-    name: str
-    flows: tuple[str, ...]
-    together: bool = True
-    idle: timedelta = timedelta(minutes=30)
-    ttl: timedelta = timedelta(hours=4)
-
-    def __attrs_post_init__(self) -> None:
-        path = ("journeys", self.name)
-        _check_name(path, self.name)
-        if not self.flows or len(set(self.flows)) != len(self.flows):
-            raise Wrong((*path, "flows"), f"is {list(self.flows)}", "at least one flow, each once")
-        if not timedelta(seconds=1) <= self.ttl <= LONGEST_VISIT or self.ttl.microseconds:
-            raise Wrong((*path, "ttl"), f"is {self.ttl}", "whole seconds, 1s to 365d")
-        if not timedelta(seconds=1) <= self.idle <= self.ttl or self.idle.microseconds:
-            raise Wrong((*path, "idle"), f"is {self.idle}", f"whole seconds, 1s up to the ttl of {self.ttl}")
-
-
-@attrs.frozen(kw_only=True)
-class WorkItem:
-    """
-    A part of the migration that is no traffic.
-    """
-
-    name: str
-    title: str
-    weight: Decimal = Decimal(1)
-
-    def __attrs_post_init__(self) -> None:
-        _check_name(("work", self.name), self.name)
-        _check_weight(("work", self.name, "weight"), self.weight)
-
-
-@attrs.frozen(kw_only=True)
-class Cohort:
-    """
-    A lasting group of keys that can have a dial of its own.
-    """
-
-    name: str
-    title: str
-
-    def __attrs_post_init__(self) -> None:
-        _check_name(("cohorts", self.name), self.name)
 
 
 @attrs.frozen(kw_only=True)
@@ -222,7 +80,7 @@ class Migration:
         return frozen_mapping({name: flow.name for flow in self.flows.values() for name in flow.was})
 
     def __attrs_post_init__(self) -> None:
-        _check_name(("name",), self.name)
+        check_name(("name",), self.name)
         for side, other in (("old", "new"), ("new", "old")):
             name = getattr(self, side)
             if not NAME.fullmatch(name) or name == other:
@@ -302,9 +160,8 @@ class Migration:
         Raises:
             ConfigurationError: If the text is wrong: the key, the line and what is allowed.
         """
-        from cutover.core.definition import read_definition  # noqa: PLC0415 - it builds these values
-
-        return cls(**read_definition(text, source))
+        with located(text, source) as document:
+            return cls(**definition_fields(document))
 
     def current(self, name: str) -> str:
         """

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import attrs
 
-from cutover.core.migration import Flow, Journey, Migration, Wrong
+from cutover.core.defined import Flow, Journey, Wrong
+from cutover.core.migration import Migration
 from cutover.core.snapshot import Snapshot
 from cutover.errors import Refused
 

@@ -17,9 +17,10 @@ import attrs
 from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS
 from cutover.core.canonical import decode, encode
+from cutover.core.defined import frozen_mapping
 from cutover.core.fields import counter, field, typed
 from cutover.core.instants import format_instant, parse_instant
-from cutover.core.migration import Migration, frozen_mapping
+from cutover.core.migration import Migration
 from cutover.core.percent import format_percent
 from cutover.core.schema import SCHEMA, check_schema
 from cutover.errors import Corrupt

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Final, NamedTuple, Self
 
 from cutover.core.backend import Backend
-from cutover.core.migration import Journey
+from cutover.core.defined import Journey
 from cutover.core.schema import SCHEMA, check_schema
 
 __all__ = ["SKEW", "SKEW_SECONDS", "UNVERSIONED", "Claims", "Order", "entered", "resumed"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 from prometheus_client import CollectorRegistry
 
-from cutover.core.migration import NAME
+from cutover.core.defined import NAME
 from cutover.core.snapshot import Snapshot
 from cutover.engines.registry import open_store
 from cutover.errors import ConfigurationError, Corrupt

@@ -11,7 +11,7 @@ import attrs
 from cutover.core.backend import UNSET, Backend, side_of
 from cutover.core.break_glass import broken_glass, broken_glass_unread
 from cutover.core.decide import side_names
-from cutover.core.migration import Journey as JourneyDefinition
+from cutover.core.defined import Journey as JourneyDefinition
 from cutover.core.snapshot import Snapshot
 from cutover.core.visit import UNVERSIONED, Claims, Order, entered, resumed
 from cutover.returned import discard, unfinished

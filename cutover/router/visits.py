@@ -3,15 +3,34 @@ The visit that a request is on: what application code holds between `enter` and 
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from cutover.core.backend import UNSET, Backend
 from cutover.core.visit import Claims
+from cutover.router.tokens import Tokens
 
-if TYPE_CHECKING:
-    from cutover.router.journey import Journey
+__all__ = ["Issuer", "Visit", "is_synthetic"]
 
-__all__ = ["Visit", "is_synthetic"]
+
+class Issuer(Protocol):
+    """
+    What a visit asks of the journey that it was entered in.
+
+    Attributes:
+        name: Of the journey.
+        migration: Of the journey, where its name is known.
+        tokens: Writes the visit's token.
+    """
+
+    name: str
+    migration: str | None
+    tokens: Tokens
+
+    def left(self) -> None:
+        """
+        Count that a visit was left.
+        """
+        ...
 
 
 class Visit:
@@ -40,7 +59,7 @@ class Visit:
 
     def __init__(
         self,
-        journey: "Journey",
+        journey: Issuer,
         key: object,
         cohort: str | None,
         sides: Mapping[str, Backend],

@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cutover.core.defined import NAME
 from cutover.core.instants import format_instant
-from cutover.core.migration import NAME
 from cutover.operations.mirroring import Mirrors
 from cutover.ports.store import Store
 from cutover.server.access import OPEN, Access, Token

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS
-from cutover.core.migration import Flow as FlowDefinition
+from cutover.core.defined import Flow as FlowDefinition
 from cutover.core.migration import Migration
 from cutover.core.percent import Percent, parse_percent
 from cutover.core.snapshot import NO_HASH, Head, Snapshot

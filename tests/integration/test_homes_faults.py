@@ -17,7 +17,8 @@ from servers.redis import LOG, valkey_server
 
 from cutover.claims.homes import homes
 from cutover.core.backend import Backend
-from cutover.core.migration import Flow, Migration
+from cutover.core.defined import Flow
+from cutover.core.migration import Migration
 from cutover.errors import ConfigurationError, Corrupt, Unavailable
 from cutover.operations.control import control
 from cutover.testing.store_helpers import in_thread, until

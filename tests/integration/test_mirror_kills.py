@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import cutover
-from cutover.core.migration import Flow
+from cutover.core.defined import Flow
 from cutover.testing import router as router_for_tests
 
 WORKER = Path(__file__).with_name("mirror_worker.py")

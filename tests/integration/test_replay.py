@@ -17,7 +17,8 @@ import attrs
 import pytest
 
 import cutover
-from cutover.core.migration import Flow, Journey, Migration
+from cutover.core.defined import Flow, Journey
+from cutover.core.migration import Migration
 from cutover.operations.control import Control
 
 HERE = Path(__file__).parent

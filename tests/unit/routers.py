@@ -11,7 +11,7 @@ from strategies import COHORTS, NAME, SECRET, Verb, begun, definition_of, perfor
 from structlog.testing import capture_logs
 
 from cutover.core.checkin import Kind
-from cutover.core.migration import Cohort, Journey, WorkItem
+from cutover.core.defined import Cohort, Journey, WorkItem
 from cutover.core.snapshot import Snapshot
 from cutover.errors import Unavailable
 from cutover.ports.store import Durability, Reading

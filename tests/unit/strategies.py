@@ -19,8 +19,9 @@ from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS, position_of
 from cutover.core.changes import FIRST_EPOCH, Proposal
 from cutover.core.decide import decide
+from cutover.core.defined import Cohort, Flow, Journey, WorkItem
 from cutover.core.ledger import Change, seal
-from cutover.core.migration import Cohort, Flow, Journey, Migration, WorkItem
+from cutover.core.migration import Migration
 from cutover.core.snapshot import NO_HASH, Head, Snapshot
 from cutover.core.visit import UNVERSIONED, Claims, Order
 from cutover.errors import ConfigurationError, Refused

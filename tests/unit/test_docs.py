@@ -261,7 +261,7 @@ def allowed_at(section, prefix):
     with pytest.raises(
         cutover.ConfigurationError, match=rf"{re.escape(prefix)}unknown is unknown; allowed: "
     ) as caught:
-        cutover.core.definition.read_definition(text, "page")
+        cutover.Migration.parse(text)
     return set(str(caught.value).partition("allowed: ")[2].split(", "))
 
 

@@ -18,8 +18,9 @@ from cutover.claims.homes import homes
 from cutover.core import changes
 from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS, position_of
+from cutover.core.defined import Cohort, Journey
 from cutover.core.ledger import seal
-from cutover.core.migration import Cohort, Journey, Migration
+from cutover.core.migration import Migration
 from cutover.core.snapshot import Snapshot
 from cutover.errors import ConfigurationError, Refused
 from cutover.router.holding import Holding

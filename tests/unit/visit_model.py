@@ -11,7 +11,8 @@ from strategies import SECRET
 
 from cutover.core.backend import UNSET, Backend
 from cutover.core.decide import decide
-from cutover.core.migration import Journey, Migration
+from cutover.core.defined import Journey
+from cutover.core.migration import Migration
 from cutover.core.snapshot import Snapshot
 
 JOURNEY: Final = "purchase"

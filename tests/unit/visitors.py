@@ -9,7 +9,8 @@ from wsgiref.util import setup_testing_defaults
 
 import attrs
 
-from cutover.core.migration import Cohort, Flow, Journey, Migration
+from cutover.core.defined import Cohort, Flow, Journey
+from cutover.core.migration import Migration
 from cutover.integrations import asgi, wsgi
 from cutover.testing import router
 

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, Final
 
 from cutover.core.backend import Backend
-from cutover.core.migration import NAME, NAME_RULE
+from cutover.core.defined import NAME, NAME_RULE
 from cutover.engines.postgresql.session import Rows
 from cutover.engines.postgresql.tables import Tables
 from cutover.engines.queries import load_queries

@@ -15,7 +15,7 @@ import attrs
 
 from cutover.callables import Kind, in_event_loop
 from cutover.core.backend import UNSET, Backend
-from cutover.core.migration import NAME, NAME_RULE
+from cutover.core.defined import NAME, NAME_RULE
 from cutover.core.parts import NotComparable
 from cutover.engines.registry import can_keep_outbox, open_outbox
 from cutover.errors import ConfigurationError

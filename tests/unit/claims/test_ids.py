@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from werkzeug.local import LocalProxy
 
 from cutover.claims.ids import LONGEST, checked_keep, digest_of, id_bytes, kind_in, parse_ids, pieces
-from cutover.core.migration import NAME
+from cutover.core.defined import NAME
 from cutover.errors import ConfigurationError
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=LONGEST)

@@ -15,7 +15,7 @@ from cutover.core.break_glass import (
     parse_break_glass,
     unknown_lines,
 )
-from cutover.core.migration import Journey
+from cutover.core.defined import Journey
 from cutover.errors import ConfigurationError
 
 OLD, NEW = Backend.OLD, Backend.NEW

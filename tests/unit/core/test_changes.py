@@ -27,7 +27,7 @@ from cutover.core import changes
 from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS, digest_of, position_of
 from cutover.core.decide import decide
-from cutover.core.migration import Cohort, Journey, WorkItem
+from cutover.core.defined import Cohort, Journey, WorkItem
 from cutover.core.snapshot import Eviction, Override
 from cutover.errors import ConfigurationError, Refused
 

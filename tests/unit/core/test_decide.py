@@ -30,7 +30,7 @@ from cutover.core import changes
 from cutover.core.backend import UNSET, Backend, Reason
 from cutover.core.bucketing import PARTS, key_bytes, position_of
 from cutover.core.decide import decide
-from cutover.core.migration import Cohort, Journey
+from cutover.core.defined import Cohort, Journey
 from cutover.core.snapshot import Override
 
 OLD, NEW = Backend.OLD, Backend.NEW

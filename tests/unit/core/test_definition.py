@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import altered, any_texts, short
 
+from cutover.core.defined import Cohort, Flow, Journey, WorkItem
 from cutover.core.definition import parse_duration
-from cutover.core.migration import Cohort, Flow, Journey, Migration, WorkItem
+from cutover.core.migration import Migration
 from cutover.errors import ConfigurationError
 
 HEAD = """\

@@ -29,10 +29,10 @@ from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS
 from cutover.core.checkin import LEASE
 from cutover.core.decide import decide
+from cutover.core.defined import Cohort, Journey
 from cutover.core.drain_book import DrainBook
 from cutover.core.ledger import seal
 from cutover.core.merge import merge
-from cutover.core.migration import Cohort, Journey
 from cutover.core.snapshot import Head, Snapshot
 from cutover.core.visit import Claims, entered, resumed
 

@@ -23,7 +23,7 @@ from strategies import (
 
 from cutover.core import changes
 from cutover.core.backend import Backend
-from cutover.core.migration import Cohort, Journey
+from cutover.core.defined import Cohort, Journey
 from cutover.errors import ConfigurationError, Refused
 
 OLD, NEW = Backend.OLD, Backend.NEW

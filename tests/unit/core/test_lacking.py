@@ -7,8 +7,8 @@ from datetime import timedelta
 from strategies import NOON, definition_of
 
 from cutover.core.checkin import LEASE, CheckIn, Counted, Kind
+from cutover.core.defined import Flow, Journey
 from cutover.core.lacking import lacking
-from cutover.core.migration import Flow, Journey
 from cutover.core.names import Asked, NameKind
 
 SHOP = definition_of("cart", "payment", journeys={"purchase": Journey(name="purchase", flows=("cart", "payment"))})

@@ -32,9 +32,9 @@ from strategies import (
 
 from cutover.core import changes
 from cutover.core.backend import Backend
+from cutover.core.defined import Cohort, Journey
 from cutover.core.ledger import Change, Expectation, seal, verify
 from cutover.core.merge import merge
-from cutover.core.migration import Cohort, Journey
 from cutover.core.snapshot import NO_HASH, Head, Snapshot, Turned
 from cutover.errors import ConfigurationError, Corrupt
 

@@ -15,7 +15,8 @@ from strategies import FLOWS, altered, definition_of, migrations, short
 
 from cutover.core.backend import Backend
 from cutover.core.canonical import encode
-from cutover.core.migration import Cohort, Flow, Journey, Migration, WorkItem, Wrong, frozen_mapping
+from cutover.core.defined import Cohort, Flow, Journey, WorkItem, Wrong, frozen_mapping
+from cutover.core.migration import Migration
 from cutover.errors import Corrupt
 
 OLD, NEW = Backend.OLD, Backend.NEW

@@ -25,7 +25,7 @@ from strategies import (
 from cutover.core import changes
 from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS
-from cutover.core.migration import Cohort, Journey
+from cutover.core.defined import Cohort, Journey
 from cutover.core.moves import Move, moves
 from cutover.errors import ConfigurationError
 

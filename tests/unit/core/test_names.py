@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import FLOWS, JOURNEYS, definition_of, texts
 
-from cutover.core.migration import Cohort, Flow, Journey
+from cutover.core.defined import Cohort, Flow, Journey
 from cutover.core.names import LONGEST_ASKED, MOST_LACKING, Asked, NameKind, bounded, closest, is_known
 
 SHOP = definition_of(

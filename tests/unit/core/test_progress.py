@@ -13,7 +13,7 @@ from strategies import COHORTS, NOON, begun, definition_of, instants, perform, s
 
 from cutover.core import changes
 from cutover.core.bucketing import PARTS
-from cutover.core.migration import Cohort, Flow, Journey, WorkItem
+from cutover.core.defined import Cohort, Flow, Journey, WorkItem
 from cutover.core.progress import forecast, target_progress, target_ratio, weighted_progress
 
 SHOP = definition_of(

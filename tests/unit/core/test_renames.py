@@ -31,11 +31,12 @@ from cutover.core.break_glass import broken_glass, reached_by, unknown_lines
 from cutover.core.changes import Proposal
 from cutover.core.checkin import Counted, Fleet, Kind
 from cutover.core.decide import decide
+from cutover.core.defined import Flow, Journey
 from cutover.core.drain_book import DrainBook
 from cutover.core.fleet import called_now
 from cutover.core.ledger import seal, verify
 from cutover.core.merge import merge
-from cutover.core.migration import Flow, Journey, Migration
+from cutover.core.migration import Migration
 from cutover.core.snapshot import Snapshot
 from cutover.core.visit import Claims, entered, resumed
 from cutover.errors import Refused

@@ -15,9 +15,9 @@ from strategies import FLOWS, NOON, definition_of, empty, perform
 from cutover.core import changes
 from cutover.core.bucketing import PARTS
 from cutover.core.checkin import CheckIn, Counted, Kind, totals_document
+from cutover.core.defined import Cohort, Journey
 from cutover.core.gitops import read_rollout
 from cutover.core.ledger import verify
-from cutover.core.migration import Cohort, Journey
 from cutover.core.snapshot import Head, Snapshot
 from cutover.core.verdict import Mismatch, Verdict
 from cutover.errors import ConfigurationError, Corrupt

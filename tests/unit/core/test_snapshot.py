@@ -14,7 +14,7 @@ from strategies import COHORTS, SECRET, altered, begun, definition_of, histories
 from cutover.core import changes
 from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS, digest_of
-from cutover.core.migration import Cohort, Journey, WorkItem
+from cutover.core.defined import Cohort, Journey, WorkItem
 from cutover.core.snapshot import LARGEST_DOCUMENT, Head, Override, Snapshot
 from cutover.errors import Corrupt
 

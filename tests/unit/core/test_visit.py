@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from strategies import FLOWS, altered, claims, journeys, orders, seconds, sides_of_flows
 
 from cutover.core.backend import Backend
-from cutover.core.migration import Journey
+from cutover.core.defined import Journey
 from cutover.core.visit import SKEW, UNVERSIONED, Claims, entered, resumed
 from cutover.errors import Corrupt
 

@@ -13,7 +13,7 @@ from rich.console import Console
 import cutover
 from cutover.cli.status_view import status_view
 from cutover.core.backend import Backend
-from cutover.core.migration import Flow, Journey
+from cutover.core.defined import Flow, Journey
 from cutover.engines.registry import open_outbox
 from cutover.errors import ConfigurationError, Refused, Unavailable
 from cutover.operations.mirroring import Mirrors

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from cutover.core.checkin import CheckIn, Counted, Kind
-from cutover.core.migration import Flow
+from cutover.core.defined import Flow
 from cutover.core.names import Asked, NameKind
 from cutover.errors import Conflict, Refused, Unavailable
 from cutover.operations import intents

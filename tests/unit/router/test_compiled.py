@@ -14,7 +14,7 @@ from cutover.core import changes
 from cutover.core.backend import Backend
 from cutover.core.bucketing import PARTS, digest_of, position_of
 from cutover.core.decide import decide
-from cutover.core.migration import Flow, Journey
+from cutover.core.defined import Flow, Journey
 from cutover.core.snapshot import Override
 from cutover.router.compiled import Circumstances, compile_flow
 from cutover.router.counting import FlowCells

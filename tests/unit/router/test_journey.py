@@ -39,7 +39,7 @@ from cutover.core.break_glass import broken_glass_unread
 from cutover.core.bucketing import PARTS, position_of
 from cutover.core.checkin import Kind
 from cutover.core.decide import decide
-from cutover.core.migration import Cohort, Flow, Journey
+from cutover.core.defined import Cohort, Flow, Journey
 from cutover.core.visit import UNVERSIONED, entered, resumed
 from cutover.router.compiled import Circumstances
 from cutover.router.tokens import Tokens

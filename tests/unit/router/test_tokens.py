@@ -17,7 +17,8 @@ from strategies import KEYS, Liar, Rude, altered, any_texts, claims, hostile_key
 
 from cutover.core.backend import Backend
 from cutover.core.bucketing import key_bytes
-from cutover.core.migration import MOST_NAMED, Journey
+from cutover.core.defined import Journey
+from cutover.core.migration import MOST_NAMED
 from cutover.core.visit import Claims
 from cutover.errors import ConfigurationError
 from cutover.integrations import Cookie

@@ -16,7 +16,7 @@ from strategies import COHORTS, FLOWS, JOURNEYS, KEYS, NAME, SECRET, Rude, at, b
 from cutover.core.backend import UNSET, Backend, Reason
 from cutover.core.bucketing import PARTS
 from cutover.core.decide import decide
-from cutover.core.migration import Journey
+from cutover.core.defined import Journey
 from cutover.router.compiled import Circumstances
 from cutover.router.visits import Visit
 
