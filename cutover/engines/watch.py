@@ -92,12 +92,12 @@ class Watch:
         self, migration: str, seen: Head | None, glimpse: Callable[[], Head | str | None]
     ) -> tuple[Mark, Head | str | None]:
         """
-        Look first, unless a look has just done so, or somebody listens since: then it counts what was heard after it.
+        Look first, unless a look has just done so, or somebody listens since: then what was heard after it counts.
         """
         last = self._found.get(migration)
         if last is not None and last.head == seen:
-            fresh = POLL if self._hint.is_live else FRESH
-            if time.monotonic() - last.at < fresh:
+            is_heard = self._hint.is_live and last.mark.subscribed == self._hint.mark(migration).subscribed
+            if is_heard or time.monotonic() - last.at < FRESH:
                 return last.mark, seen
         return self._look(migration, glimpse)
 

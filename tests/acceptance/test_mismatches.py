@@ -45,7 +45,7 @@ def test_in_words(compared):
     lines = [line.split() for line in done.stdout.splitlines()]
     assert lines[0] == ["browse:", "100%", "of", "the", "keys", "are", "compared"]
     assert lines[1] == ["1", "mismatch"]
-    assert lines[2][:6] == ["100.0%", "(20.7", "to", "100.0)", "differ:", "how"]
+    assert lines[2][:6] == ["100.0%", "(20.7", "to", "100.0)", "differ:", "OLD's"]
     assert lines[3] == ["WHEN", "WHERE", "OLD", "NEW"]
     assert lines[4][2:] == ["price", "int", "text", "of", "8"]
 

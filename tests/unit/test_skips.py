@@ -28,7 +28,7 @@ def run(folder, body, **environment):
     known = {name: value for name, value in os.environ.items() if name != "CI"}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "skips"]
     return subprocess.run(
-        command, cwd=folder, env={**known, **environment}, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=folder, env={**known, **environment}, capture_output=True, text=True, timeout=300, check=False
     )
 
 
