@@ -77,9 +77,10 @@ class Walk:
     def __init__(self, ignored: Iterable[str] = (), budget: Budget | None = None) -> None:
         self._patterns = tuple(tuple(pattern.split(".")) for pattern in ignored)
         self.budget: Budget = Budget() if budget is None else budget
-        # By what was left of the patterns, too: a pair may differ at one place and not at another. The values are
-        # kept, or others could get their ids.
-        self._seen: dict[tuple[int, int, Tails], tuple[Any, Any]] = {}
+        # Pairs of ids, by what was left of the patterns: a pair may differ at one place and not at another. They are
+        # whole numbers, because a tuple for each pair brings about long collections of garbage.
+        self._seen: dict[Tails, set[int]] = {}
+        self._kept: list[Any] = []  # the values of those pairs, or others could get their ids
         self.passed: list[tuple[Any, Any]] = []
         self._looked_at = 0  # to find keys; a name may hold the same one many times
 
@@ -123,17 +124,22 @@ class Walk:
         """
         Let go of the pairs in steps, because the interpreter frees a large dictionary without a pause.
         """
-        while self._seen:
-            for _ in range(min(BREATH, len(self._seen))):
-                self._seen.popitem()
-            self.budget.pause()
+        holders: list[Any] = [*self._seen.values(), self._kept]
+        for held in holders:
+            while held:
+                for _ in range(min(BREATH, len(held))):
+                    held.pop()
+                self.budget.pause()
 
     def _inner(self, one: Any, other: Any, path: Path, tails: Tails) -> Iterator[Pair] | None:
         """
         Pair the parts of two values; None where they differ as a whole.
         """
-        key = (id(one), id(other), tails)
-        if key in self._seen:
+        seen = self._seen.get(tails)
+        if seen is None:
+            seen = self._seen[tails] = set()
+        pair = id(one) << 64 | id(other)
+        if pair in seen:
             return NOTHING
         if type(one) in ATOMS and type(other) in ATOMS:
             return NOTHING if _same(one, other) else None
@@ -143,7 +149,8 @@ class Walk:
             error.path = _text(path)
             raise
         if pairs is not None:
-            self._seen[key] = (one, other)
+            seen.add(pair)
+            self._kept += one, other
         return pairs
 
     def _pairs(self, one: Any, other: Any) -> Iterator[Pair] | None:

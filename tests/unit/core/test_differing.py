@@ -2,6 +2,7 @@
 Two values walked through together: at most once each pair, within a budget, and to the end whatever refers to whatever.
 """
 
+import gc
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 
@@ -152,6 +153,20 @@ def test_pauses():
 
     with pytest.raises(NotComparable, match="the time is over"):
         places(*long, budget=Budget(pause=over))
+
+
+def test_no_long_collection_of_garbage():
+    """
+    A walk keeps no object for each pair that the interpreter would search for garbage, while all threads wait.
+    """
+    old, new = ([{"id": [number]} for number in range(20 * BREATH)] for _ in range(2))
+    tracked = []
+    gc.collect()
+    before = len(gc.get_objects())
+
+    assert places(old, new, budget=Budget(pause=lambda: tracked.append(len(gc.get_objects())))) == []
+
+    assert max(tracked) - before < BREATH
 
 
 def test_a_pair_that_may_differ_at_one_place():
