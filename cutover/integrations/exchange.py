@@ -18,7 +18,7 @@ from cutover.integrations.caching import NOT_MODIFIED, is_private, may_be_shared
 from cutover.integrations.carriers import GUEST_AGE, Carrier, HeadersOf, Pair
 from cutover.integrations.guests import guest_id_in, new_guest_id
 from cutover.integrations.rules import Asking, Rules
-from cutover.returned import discard, unfinished
+from cutover.returned import discard, told, unfinished
 from cutover.router.visits import Visit
 
 __all__ = ["SWITCHING", "Exchange", "Exchanges"]
@@ -147,7 +147,8 @@ class Exchange:
             discard(answer)
             allowed = "what needs no await; in async code a handler may give visit_of() the key"
             raise ConfigurationError(f"{name} of the middleware gave {word}; allowed: {allowed}")
-        return answer
+        # A key that names nobody is a guest; any other function that was not called would count as an answer.
+        return answer if name in ("key", "was") else told(answer, f"{name} of the middleware")
 
     def _guest(self) -> str | None:
         carrier = self._rules.guest

@@ -5,6 +5,7 @@ Asking objects of the application what they are: their own methods may raise any
 from typing import Final
 
 from cutover.core.bucketing import key_bytes
+from cutover.returned import discard, unfinished
 
 __all__ = ["kind_of", "nameless_kind", "text_of", "truth"]
 
@@ -37,9 +38,12 @@ def text_of(stranger: object) -> str | None:
 
 def truth(stranger: object) -> bool:
     """
-    Tell whether an object counts as true; one that cannot tell does not.
+    Tell whether an object counts as true. One that cannot tell does not, and one that has not run yet does not.
     """
     try:
+        if unfinished(stranger):
+            discard(stranger)
+            return False
         return bool(stranger)
     except Exception:  # noqa: BLE001
         return False

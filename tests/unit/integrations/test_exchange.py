@@ -479,6 +479,15 @@ def test_coroutines(site, name):
         site.client(**{name: begin}).get()
 
 
+@pytest.mark.parametrize("name", ["cohort", "synthetic"])
+def test_a_method_that_was_not_called(site, name):
+    """
+    A function that gives a method without its parentheses is an error in the handler: the method would count as true.
+    """
+    with pytest.raises(ConfigurationError, match=rf"^{name} of the middleware gave a method, which was not called; "):
+        site.client(**{name: lambda place: site.client}).get()
+
+
 OF_ANOTHER_SITE = {"sec_fetch_site": "cross-site", "sec_fetch_dest": "document", "sec_fetch_mode": "navigate"}
 
 

@@ -17,10 +17,18 @@ class Undecided:
         raise RuntimeError("no")
 
 
-@pytest.mark.parametrize(("kind", "true"), [(Undecided, False), (list, False), (Rude, True), (Unmasked, True)])
+async def unmade():
+    """
+    Give a coroutine that nobody runs.
+    """
+
+
+@pytest.mark.parametrize(
+    ("kind", "true"), [(Undecided, False), (list, False), (unmade, False), (Rude, True), (Unmasked, True)]
+)
 def test_truth(kind, true):
     """
-    What cannot tell whether it is true counts as false.
+    An object that cannot tell whether it is true counts as false, and so does a coroutine.
     """
     assert truth(kind()) is true
 
