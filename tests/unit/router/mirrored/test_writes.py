@@ -122,6 +122,15 @@ class Shop:
         (one,) = outbox.shortfalls("test")
         return (one.backlog, one.dead)
 
+    def is_on_record(self):
+        """
+        Tell whether the outbox is made and knows the write, which a thread of its own sees to.
+        """
+        try:
+            return len(self.outbox().shortfalls("test")) == 1
+        except Unavailable:
+            return False
+
     def outbox(self):
         """
         Give the outbox.
@@ -184,6 +193,7 @@ def test_no_comparison_writes(shop):
     with pytest.raises(NotComparable, match=r"the mirrored write 'cart\.add'"):
         copy_context().run(compared)
 
+    assert until(shop.is_on_record)
     assert (shop.calls, shop.backlog()) == ([], (0, 0))
     assert add("user-1", {"sku": 7}) == "old 1"
 
