@@ -23,7 +23,9 @@ def errors_in(name: str, given: object) -> tuple[type[Exception], ...]:
     kinds = given if isinstance(given, tuple) else (given,)
     for kind in kinds:
         if not isinstance(kind, type) or not issubclass(kind, Exception):
-            raise ConfigurationError(f"{name} holds {kind!r}; allowed: classes of exceptions, such as (TimeoutError,)")
+            raise ConfigurationError(
+                f"{name} holds {kind!r:.100}; allowed: classes of exceptions, such as (TimeoutError,)"
+            )
     return kinds
 
 

@@ -24,6 +24,7 @@ from cutover.mirror.arguments import decoded_key, encoded_arguments, encoded_key
 from cutover.mirror.functions import Functions, other_side, within
 from cutover.ports.outbox import Entry, Intent, Rule, Shortfall, State
 from cutover.returned import NotRun
+from cutover.router.calls.checking import errors_in
 from cutover.router.calls.raised import Errors, all_are
 from cutover.router.current import in_shadow, inside
 from cutover.router.fork_hook import look_after
@@ -39,8 +40,7 @@ __all__ = ["AsyncWrite", "EitherWrite", "Write", "Writes"]
 
 THREADS: Final = 8  # for the outbox of coroutines
 UNCONFIRMABLE: Final = (
-    "it has neither confirm= nor refused=: after every exception of its first side an operator has to decide, "
-    "and later writes of that key wait"
+    "no confirm= or refused=: after each exception an operator has to decide, and later writes of the key wait"
 )
 
 
@@ -90,7 +90,7 @@ class Writes:
             raise ConfigurationError(f"the write's name is {name!r:.100}; allowed: {NAME_RULE}")
         if isinstance(allowed_backlog, bool) or not isinstance(allowed_backlog, int) or allowed_backlog < 0:
             raise ConfigurationError(f"allowed_backlog is {allowed_backlog!r:.100}; allowed: a number from 0 on")
-        functions, refusals = Functions.of(name, old, new, confirm), _errors(refused)
+        functions, refusals = Functions.of(name, old, new, confirm), errors_in("refused", refused)
         rule = Rule(flow=flow.name, name=name, allowed_backlog=allowed_backlog, confirms=confirm is not None)
         work = Work(rule=rule, functions=functions, patience=patience)
         mirror = self._mirror(outbox)
@@ -483,11 +483,8 @@ class EitherWrite:
         return (self._coroutine if in_event_loop() else self._plain)(*args, **kwargs)
 
 
-WRITES: Final[dict[Kind, type[Write | AsyncWrite | EitherWrite]]] = {
-    Kind.PLAIN: Write,
-    Kind.ASYNC: AsyncWrite,
-    Kind.EITHER: EitherWrite,
-}
+Built = type[Write | AsyncWrite | EitherWrite]
+WRITES: Final[dict[Kind, Built]] = {Kind.PLAIN: Write, Kind.ASYNC: AsyncWrite, Kind.EITHER: EitherWrite}
 
 
 def _tried(work: Callable[[], Any]) -> _Outcome:
@@ -501,12 +498,3 @@ def _result(outcome: _Outcome) -> Any:
     if outcome.error is not None:
         raise outcome.error
     return outcome.value
-
-
-def _errors(refused: object) -> tuple[type[Exception], ...]:
-    given = refused if isinstance(refused, tuple) else (refused,)
-    for one in given:
-        if not isinstance(one, type) or not issubclass(one, Exception):
-            allowed = "classes of exceptions, such as (OutOfStock,)"
-            raise ConfigurationError(f"refused holds {one!r:.100}; allowed: {allowed}")
-    return given
