@@ -5,9 +5,9 @@ An operator who changes a dial all the time, and records what became of each cha
 import faulthandler
 import json
 import os
+import select
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
 
@@ -80,11 +80,14 @@ def main(url: str, name: str) -> None:
     Turn the dial until told to end. The record goes to standard output, as no file may grow where a disk is full.
     """
     faulthandler.register(signal.SIGUSR1, all_threads=True)  # where it hangs, a scenario asks for the stacks
-    ending = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ending.set())
+    # A handler that set an event would wait for ever for the lock of a wait that it came into.
+    ending, bell = os.pipe()
+    os.set_blocking(bell, False)
+    signal.set_wakeup_fd(bell)
+    signal.signal(signal.SIGTERM, lambda *_: None)
     operator = Operator(url, name, sys.stdout.fileno())
     number = 0
-    while not ending.wait(PAUSE):
+    while not select.select([ending], [], [], PAUSE)[0]:
         number += 1
         operator.set(number * 37 % 100 + 0.5)
     operator.close()
