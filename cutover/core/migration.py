@@ -15,7 +15,6 @@ import attrs
 from cutover.core.backend import NAMED, Backend
 from cutover.core.bucketing import SCHEME
 from cutover.core.defined import NAME, NAME_RULE, Cohort, Flow, Journey, WorkItem, Wrong, check_name, frozen_mapping
-from cutover.core.definition import definition_fields, located
 from cutover.core.fields import field, items, typed
 from cutover.errors import ConfigurationError, Corrupt
 
@@ -160,6 +159,8 @@ class Migration:
         Raises:
             ConfigurationError: If the text is wrong: the key, the line and what is allowed.
         """
+        from cutover.core.definition import definition_fields, located  # noqa: PLC0415 - a router reads no TOML
+
         with located(text, source) as document:
             return cls(**definition_fields(document))
 

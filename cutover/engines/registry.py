@@ -8,17 +8,20 @@ name of an entry point is the scheme, and it gives a function that takes the URL
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from importlib import import_module
-from importlib.metadata import entry_points
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from cutover.engines.redaction import redacted
 from cutover.errors import ConfigurationError
-from cutover.ports.homes import Engine
-from cutover.ports.outbox import Outbox
 from cutover.ports.store import Source, Store
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
+
+    from cutover.ports.homes import Engine
+    from cutover.ports.outbox import Outbox
 from cutover.protocols import missing_of
 
 __all__ = ["can_keep_outbox", "open_homes", "open_outbox", "open_store"]
@@ -87,7 +90,7 @@ def open_store(url_or_store: object) -> Source | Store:
     return store
 
 
-def open_homes(url: object) -> tuple[Engine, Source | None]:
+def open_homes(url: object) -> "tuple[Engine, Source | None]":
     """
     Give the engine of homes that a URL names, and the store at the same place. Nothing is connected.
 
@@ -104,7 +107,7 @@ def open_homes(url: object) -> tuple[Engine, Source | None]:
     return engine, None if _opener(Port.STORE, url) is None else open_store(url)
 
 
-def open_outbox(url: object) -> Outbox:
+def open_outbox(url: object) -> "Outbox":
     """
     Give the outbox that a URL names. Nothing is connected or made.
 
@@ -140,7 +143,7 @@ def _opener(port: Port, url: str) -> Opener | None:
         return None
     scheme = SCHEMES.get(name)
     if scheme is None:
-        return next((entry.load() for entry in entry_points(group=f"cutover.{port}", name=name)), None)
+        return next((entry.load() for entry in _added(port) if entry.name == name), None)
     return (lambda url: _load(scheme, port, url)(url)) if port in scheme.ports else None
 
 
@@ -163,5 +166,11 @@ def _load(scheme: Scheme, port: Port, url: str) -> Opener:
 
 def _allowed(port: Port) -> str:
     own = (scheme.shown for scheme in SCHEMES.values() if port in scheme.ports and scheme.shown)
-    added = (f"{entry.name}:..." for entry in entry_points(group=f"cutover.{port}") if entry.name not in SCHEMES)
+    added = (f"{entry.name}:..." for entry in _added(port) if entry.name not in SCHEMES)
     return ", ".join((*own, *added))
+
+
+def _added(port: Port) -> "EntryPoints":
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow to load, and seldom asked
+
+    return entry_points(group=f"cutover.{port}")
