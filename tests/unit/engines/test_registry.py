@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cutover.engines.registry import open_store
+from cutover.engines.registry import open_homes, open_store
 from cutover.errors import ConfigurationError
 from cutover.ports.store import Source, Store
 
@@ -96,3 +96,31 @@ def test_errors_show_no_password():
         with pytest.raises(ConfigurationError) as caught:
             open_store(url)
         assert "hunter2" not in str(caught.value)
+
+
+@pytest.fixture
+def another_package(tmp_path, monkeypatch):
+    """
+    Install a package that adds the scheme ``toy`` for stores.
+    """
+    information = tmp_path / "toy-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[cutover.store]\ntoy = toy_engine:opened\n")
+    (tmp_path / "toy_engine.py").write_text(
+        "from cutover.engines.memory.store import MemoryStore\n\n\ndef opened(url):\n    return MemoryStore(url[4:])\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("another_package")
+def test_an_engine_of_another_package():
+    """
+    A package adds an engine by an entry point, whose name is the scheme; errors list it.
+    """
+    assert open_store("toy:unit").url == "memory:unit"
+
+    with pytest.raises(ConfigurationError, match=r"https://HOST, toy:\.\.\.$"):
+        open_store("mysql://h/db")
+    with pytest.raises(ConfigurationError, match="cannot keep homes"):
+        open_homes("toy:unit")
