@@ -286,13 +286,13 @@ def test_made_meanwhile(postgresql, monkeypatch):
     """
     url = postgresql.url(postgresql.create_database())
     with closing(open_outbox(url)) as outbox:
-        explained = outbox._tables._explained
+        explained = outbox._tables.place.explained
 
-        def explained_late(session):
+        def explained_late(session, missing):
             make_outbox(url)
-            return explained(session)
+            return explained(session, missing)
 
-        monkeypatch.setattr(outbox._tables, "_explained", explained_late)
+        monkeypatch.setattr(outbox._tables.place, "explained", explained_late)
         with pytest.raises(Unavailable, match="has no outbox yet"):
             outbox.shortfalls("shop")
 

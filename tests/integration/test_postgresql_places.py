@@ -15,7 +15,6 @@ from cutover.claims.homes import homes
 from cutover.core.backend import Backend
 from cutover.core.checkin import minute_of
 from cutover.engines.postgresql import schema as schemas
-from cutover.engines.postgresql import store as postgresql_store
 from cutover.engines.registry import open_outbox
 from cutover.errors import Conflict, Corrupt, Unavailable
 from cutover.ports.outbox import Entry, Rule
@@ -214,13 +213,14 @@ def test_made_meanwhile(empty_store, open_postgresql, postgresql, database, monk
     may look again.
     """
     another = open_postgresql(postgresql.url(database))
+    explained = empty_store._place.explained
 
     def explained_late(*given):
         monkeypatch.undo()
         write(another)
-        return schemas.explained(*given)
+        return explained(*given)
 
-    monkeypatch.setattr(postgresql_store, "explained", explained_late)
+    monkeypatch.setattr(empty_store._place, "explained", explained_late)
     with pytest.raises(error):
         use(empty_store)
 

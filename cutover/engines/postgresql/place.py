@@ -5,9 +5,9 @@ A schema of our own in a PostgreSQL database: that of a store, or one beside it.
 from collections.abc import Mapping
 from typing import Final
 
-from cutover.engines.postgresql.session import Transaction
+from cutover.engines.postgresql.session import Session, Transaction
 from cutover.engines.postgresql.url import Address
-from cutover.errors import ConfigurationError, Corrupt
+from cutover.errors import ConfigurationError, Corrupt, StoreError, Unavailable
 
 __all__ = ["Place", "Queries"]
 
@@ -60,6 +60,20 @@ class Place:
         if not is_present:
             transaction.run(f'CREATE SCHEMA "{self.schema}"')
         return bool(is_ours)
+
+    def explained(self, session: Session, missing: Unavailable) -> StoreError:
+        """
+        Say what there is where a table was missing: nothing yet, another program's, or tables that lost one.
+
+        Args:
+            missing: The error where there is nothing yet.
+        """
+        ((is_ours, _, is_filled, is_whole),) = session.run(self.queries["places"], {"name": self.schema})
+        if is_ours and not is_whole:
+            return Corrupt(f"{self.address.shown} is damaged: tables are missing in schema {self.schema}")
+        if is_filled and not is_ours:
+            return self.foreign()
+        return missing  # whole means that another process has made it since
 
     def foreign(self) -> Corrupt:
         """

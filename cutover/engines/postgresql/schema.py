@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from cutover.engines.postgresql.place import Place, Queries
-from cutover.engines.postgresql.session import Rows, Session, Transaction
+from cutover.engines.postgresql.session import Rows, Transaction
 from cutover.engines.postgresql.url import Address
 from cutover.engines.queries import load_queries
-from cutover.errors import Corrupt, StoreError, Unavailable
+from cutover.errors import Corrupt
 
-__all__ = ["checked", "explained", "own_version", "place_at", "set_up"]
+__all__ = ["checked", "own_version", "place_at", "set_up"]
 
 #: What leads from each version of the tables to the next. A new place runs all: it looks like one brought up to date.
 STEPS: Final[Sequence[str]] = ("schema_1",)
@@ -45,18 +45,6 @@ def checked(address: Address, rows: Rows) -> Rows:
     if version > own_version():
         raise Corrupt(f"{address.shown} has the store schema {version}; this version reads {own_version()}")
     return [row[1:] for row in rows]
-
-
-def explained(session: Session, place: Place, missing: Unavailable) -> StoreError:
-    """
-    Say what there is where a table was missing: nothing yet, something else, or a store that lost one.
-    """
-    ((is_ours, _, is_filled, is_whole),) = session.run(place.queries["places"], {"name": place.schema})
-    if is_ours and not is_whole:
-        return Corrupt(f"{place.address.shown} is damaged: tables are missing in schema {place.schema}")
-    if is_filled and not is_ours:
-        return place.foreign()
-    return missing  # whole means that another process has made it since
 
 
 def set_up(transaction: Transaction, place: Place) -> None:

@@ -17,7 +17,7 @@ from cutover.core.snapshot import Head
 from cutover.engines.postgresql.errors import NoTables
 from cutover.engines.postgresql.fleet import fleet, fold, is_due, report_values
 from cutover.engines.postgresql.hint import hint_of
-from cutover.engines.postgresql.schema import checked, explained, own_version, place_at, set_up
+from cutover.engines.postgresql.schema import checked, own_version, place_at, set_up
 from cutover.engines.postgresql.session import Rows, Session, Transaction
 from cutover.engines.postgresql.url import parse
 from cutover.engines.watch import Watch
@@ -126,7 +126,7 @@ class PostgresqlStore:
                 if self._swapped(transaction, expect, values):
                     return
         except NoTables as missing:
-            error = explained(self._session, self._place, missing)
+            error = self._place.explained(self._session, missing)
             if isinstance(error, Corrupt) or expect is not None:
                 raise error from missing
         with self._session.transaction() as transaction:
@@ -172,7 +172,7 @@ class PostgresqlStore:
         try:
             return checked(self._address, self._session.run(self._queries[query], values, writes=writes))
         except NoTables as missing:
-            raise explained(self._session, self._place, missing) from missing
+            raise self._place.explained(self._session, missing) from missing
 
     def _swapped(self, transaction: Transaction, expect: Head | None, values: Mapping[str, Any]) -> bool:
         """

@@ -13,7 +13,7 @@ from cutover.engines.postgresql.place import Place, Queries
 from cutover.engines.postgresql.pool import Pool
 from cutover.engines.postgresql.session import Rows, Session, Transaction
 from cutover.engines.postgresql.url import parse
-from cutover.errors import Corrupt, StoreError, Unavailable
+from cutover.errors import Corrupt, Unavailable
 
 __all__ = ["Tables"]
 
@@ -125,22 +125,10 @@ class Tables:
             try:
                 yield session
             except NoTables as missing:
-                raise self._explained(session) from missing
+                raise self.place.explained(session, self._missing(self.place.schema)) from missing
             except OtherLayout as error:
                 layouts = [str(layout) for layout, *_ in session.run(self.queries["layout"])]
                 shown = ", ".join(layouts) or "none"
                 raise Corrupt(
                     f"{self.url} has {self._what} of the layout {shown}; this version reads {LAYOUT}"
                 ) from error
-
-    def _explained(self, session: Session) -> StoreError:
-        """
-        Say what there is where a table was missing: nothing yet, another program's, or tables that lost one.
-        """
-        schema = self.place.schema
-        ((is_ours, _, is_filled, is_whole),) = session.run(self.queries["places"], {"name": schema})
-        if is_ours and not is_whole:
-            return Corrupt(f"{self.url} is damaged: tables are missing in schema {schema}")
-        if is_filled and not is_ours:
-            return self.place.foreign()
-        return self._missing(schema)  # whole means that another process has made it since
